@@ -1,0 +1,194 @@
+package aggregate
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"clickgate/gateway/click"
+)
+
+// DoubleClickWindow is the time under which a second click of the same person on
+// the same placement is a double click; exactly this far apart it is not.
+const DoubleClickWindow = 2_000_000 // microseconds
+
+// Batch is what one fetch brought of one partition, decoded, in offset order.
+type Batch struct {
+	Partition   Partition
+	Fence       int64
+	First       int64 // fetch position: stored position the batch starts from
+	Next        int64 // offset behind the last record
+	Clicks      []ClickRow
+	DeadLetters []DeadLetterRow
+	Poison      []PoisonRow
+	Marks       []click.Mark
+}
+
+// Result counts what a committed batch did.
+type Result struct {
+	Records     int
+	OwnCopies   int
+	Poison      int
+	ByState     [click.NumStates]int64 // new events by provisional state
+	OldestEvent int64                  // Unix microseconds, 0 for none
+}
+
+// Apply writes one batch in one transaction of store. On ErrApplied the batch
+// was there already and the caller goes on behind it.
+func Apply(ctx context.Context, store Ingest, b *Batch) (Result, error) {
+	var res Result
+	err := store.InTx(ctx, func(tx Tx) error {
+		res = Result{}
+		return applyTx(ctx, tx, b, &res)
+	})
+	return res, err
+}
+
+// applyTx is the commit order: position first, so that a zombie fails before it
+// writes; then events; then the counts of exactly the rows that were new; then
+// the marks that vouch for them.
+func applyTx(ctx context.Context, tx Tx, b *Batch, res *Result) error {
+	if err := tx.Advance(ctx, b.Partition, b.Fence, b.First, b.Next); err != nil {
+		return err
+	}
+	counts := newCounter(b.Partition.Number, res)
+	if err := applyClicks(ctx, tx, b.Clicks, counts); err != nil {
+		return err
+	}
+	if err := applyDeadLetters(ctx, tx, b.DeadLetters, counts); err != nil {
+		return err
+	}
+	if len(b.Poison) > 0 {
+		if err := tx.InsertPoison(ctx, b.Poison); err != nil {
+			return err
+		}
+	}
+	if deltas := counts.deltas(); len(deltas) > 0 {
+		if err := tx.AddMinutes(ctx, deltas); err != nil {
+			return err
+		}
+	}
+	res.Records, res.Poison = len(b.Clicks)+len(b.DeadLetters)+len(b.Poison), len(b.Poison)
+	if len(b.Marks) == 0 {
+		return nil
+	}
+	return tx.PutMarks(ctx, b.Partition, b.Marks)
+}
+
+func applyClicks(ctx context.Context, tx Tx, rows []ClickRow, counts *counter) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	first, copies := splitCopies(rows)
+	matches, err := tx.BillableBefore(ctx, probes(first))
+	if err != nil {
+		return err
+	}
+	inserted, err := tx.InsertClicks(ctx, first)
+	if err != nil {
+		return err
+	}
+	fresh, dropped := make([]candidate, 0, len(first)), copies
+	for i, row := range first {
+		if inserted[i] {
+			fresh = append(fresh, newCandidate(row))
+		} else {
+			dropped = append(dropped, row)
+		}
+	}
+	assignMatches(fresh, first, inserted, matches)
+	if dups := provisionalDuplicates(fresh); len(dups) > 0 {
+		if err := tx.MarkDuplicates(ctx, dups); err != nil {
+			return err
+		}
+	}
+	for i := range fresh {
+		counts.click(&fresh[i])
+	}
+	return applyDropped(ctx, tx, dropped, counts)
+}
+
+// splitCopies keeps the first copy of each event, in key order (two aggregators
+// that insert in the same order cannot deadlock), and returns the others apart.
+func splitCopies(rows []ClickRow) (first, copies []ClickRow) {
+	seen := make(map[EventKey]struct{}, len(rows))
+	for _, row := range rows {
+		k := KeyOf(row.Click)
+		if _, dup := seen[k]; dup {
+			copies = append(copies, row)
+			continue
+		}
+		seen[k] = struct{}{}
+		first = append(first, row)
+	}
+	slices.SortFunc(first, func(a, b ClickRow) int { return compareKeys(KeyOf(a.Click), KeyOf(b.Click)) })
+	return first, copies
+}
+
+func compareKeys(a, b EventKey) int {
+	return cmp.Or(
+		cmp.Compare(a.TenantID, b.TenantID),
+		slices.Compare(a.EventID[:], b.EventID[:]),
+		cmp.Compare(a.IDTime, b.IDTime),
+	)
+}
+
+// applyDropped tells our own copies (spool and Kafka both) from redeliveries: an
+// own copy carries the ingest id that the stored row has.
+func applyDropped(ctx context.Context, tx Tx, dropped []ClickRow, counts *counter) error {
+	if len(dropped) == 0 {
+		return nil
+	}
+	keys := make([]EventKey, len(dropped))
+	for i, row := range dropped {
+		keys[i] = KeyOf(row.Click)
+	}
+	stored, err := tx.StoredIngest(ctx, keys)
+	if err != nil {
+		return err
+	}
+	var rows []RedeliveryRow
+	for i, row := range dropped {
+		if row.Ingest == stored[i] {
+			counts.res.OwnCopies++
+			continue
+		}
+		rows = append(rows, RedeliveryRow{
+			EventKey: keys[i], SourceID: row.SourceID, CampaignID: row.CampaignID,
+			Entry: row.Entry, ReceivedAt: row.ReceivedAt, Ingest: row.Ingest,
+		})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	inserted, err := tx.InsertRedeliveries(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if inserted[i] {
+			counts.redelivery(&rows[i])
+		} else {
+			counts.res.OwnCopies++
+		}
+	}
+	return nil
+}
+
+func applyDeadLetters(ctx context.Context, tx Tx, rows []DeadLetterRow, counts *counter) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	inserted, err := tx.InsertDeadLetters(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		if inserted[i] {
+			counts.deadLetter(&rows[i])
+		} else {
+			counts.res.OwnCopies++
+		}
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package aggregate
+
+import (
+	"cmp"
+	"slices"
+
+	"clickgate/gateway/click"
+)
+
+const (
+	minuteMicros = 60 * 1_000_000
+	hourMicros   = 60 * minuteMicros
+)
+
+// counter gathers the minute counts of one batch.
+type counter struct {
+	partition int32
+	minutes   map[MinuteKey]*MinuteDelta
+	res       *Result
+}
+
+func newCounter(partition int32, res *Result) *counter {
+	return &counter{partition: partition, minutes: make(map[MinuteKey]*MinuteDelta), res: res}
+}
+
+func (c *counter) add(k MinuteKey, micros int64) {
+	k.Partition = c.partition
+	k.Minute -= k.Minute % minuteMicros
+	d := c.minutes[k]
+	if d == nil {
+		d = &MinuteDelta{MinuteKey: k}
+		c.minutes[k] = d
+	}
+	d.Count++
+	d.Micros += micros
+	c.res.ByState[k.State]++
+}
+
+func (c *counter) click(fresh *candidate) {
+	row := fresh.row
+	k := MinuteKey{
+		TenantID: row.TenantID, SourceID: row.SourceID, Minute: row.EventTime,
+		AdvertiserID: row.AdvertiserID, CampaignID: row.CampaignID, AdGroupID: row.AdGroupID,
+		PublisherID: row.PublisherID, State: fresh.state,
+	}
+	var micros int64
+	if row.Billable() {
+		k.Currency, micros = row.Currency, row.PriceMicros
+	}
+	c.add(k, micros)
+	if c.res.OldestEvent == 0 || row.EventTime < c.res.OldestEvent {
+		c.res.OldestEvent = row.EventTime
+	}
+}
+
+// redelivery counts by receipt: the sender's copy came in now, whenever the
+// click was.
+func (c *counter) redelivery(r *RedeliveryRow) {
+	c.add(MinuteKey{
+		TenantID: r.TenantID, SourceID: r.SourceID, Minute: r.ReceivedAt,
+		CampaignID: r.CampaignID, State: click.Redelivered,
+	}, 0)
+}
+
+func (c *counter) deadLetter(d *DeadLetterRow) {
+	c.add(MinuteKey{
+		TenantID: d.TenantID, SourceID: d.SourceID, Minute: d.ReceivedAt, State: click.Malformed,
+	}, 0)
+}
+
+// deltas returns the counts in key order, so that no two writers lock rows in
+// opposite orders.
+func (c *counter) deltas() []MinuteDelta {
+	out := make([]MinuteDelta, 0, len(c.minutes))
+	for _, d := range c.minutes {
+		out = append(out, *d)
+	}
+	sortDeltas(out)
+	return out
+}
+
+func sortDeltas(d []MinuteDelta) {
+	slices.SortFunc(d, func(a, b MinuteDelta) int {
+		return cmp.Or(
+			cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.SourceID, b.SourceID),
+			cmp.Compare(a.Minute, b.Minute), cmp.Compare(a.AdvertiserID, b.AdvertiserID),
+			cmp.Compare(a.CampaignID, b.CampaignID), cmp.Compare(a.AdGroupID, b.AdGroupID),
+			cmp.Compare(a.PublisherID, b.PublisherID), cmp.Compare(a.Currency, b.Currency),
+			cmp.Compare(a.State, b.State),
+		)
+	})
+}

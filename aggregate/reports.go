@@ -1,0 +1,118 @@
+package aggregate
+
+import (
+	"context"
+
+	"clickgate/gateway/click"
+)
+
+// Reports is the reading side of a store, for billing and audit. Every method
+// reads one consistent snapshot.
+type Reports interface {
+	// Billing returns rows in order of tenant, advertiser, campaign, hour,
+	// currency.
+	Billing(ctx context.Context, q BillingQuery) ([]BillingRow, error)
+	// Totals counts events by tenant, source and state, once from rows and once
+	// from minute counts.
+	Totals(ctx context.Context) ([]Total, error)
+	// Ledger returns what Reconcile compares, in one snapshot: every stored mark
+	// and, cut at the proven sequence of each gateway boot, the stored rows.
+	Ledger(ctx context.Context, q LedgerQuery) (Ledger, error)
+	// Trace returns all that is stored of one event; tenant may be empty to look
+	// through all tenants. It returns an empty result for an unknown id.
+	Trace(ctx context.Context, tenantID string, id click.ID) ([]TraceRow, error)
+}
+
+// BillingQuery selects hours; empty strings mean all.
+type BillingQuery struct {
+	TenantID     string
+	AdvertiserID string
+	CampaignID   string
+	From, To     int64 // Unix microseconds, [From, To); 0 means open
+}
+
+// BillingRow counts one advertiser, campaign and hour in one currency. Clicks
+// without a price stand in a row with an empty currency and cost nothing.
+type BillingRow struct {
+	TenantID     string
+	AdvertiserID string
+	CampaignID   string
+	Hour         int64 // Unix microseconds, UTC hour of event_time
+	Currency     string
+	Counts       [click.NumStates]int64
+	CostMicros   int64 // of valid clicks
+	SavedMicros  int64 // of the others
+	Provisional  bool  // the hour is still open
+}
+
+// Total counts one tenant, source and state.
+type Total struct {
+	TenantID string
+	SourceID string
+	State    click.State
+	Rows     int64 // click, redelivery and dead-letter rows
+	Minutes  int64 // sum of minute counts
+}
+
+// LedgerQuery selects receipt hours; the zero value selects all.
+type LedgerQuery struct {
+	TenantID string
+	From, To int64 // Unix microseconds, [From, To); 0 means open
+}
+
+// Ledger is one snapshot of marks and rows.
+type Ledger struct {
+	Marks []StoredMark
+	Rows  []RowCount
+	Boots []BootRows
+}
+
+// StoredMark is the newest mark of a gateway boot in one partition.
+type StoredMark struct {
+	Partition Partition
+	Mark      click.Mark
+}
+
+// RowCount counts the stored events of one tenant, source, receipt hour, gateway
+// boot and state; Proven of them have a sequence up to the boot's proven one.
+type RowCount struct {
+	TenantID string
+	SourceID string
+	Hour     int64 // receipt hour, Unix microseconds
+	Gateway  string
+	Boot     uint64
+	State    click.State
+	Proven   int64
+	Tail     int64 // sequence above the proven one
+}
+
+// BootRows counts all stored events of a gateway boot, over all hours.
+type BootRows struct {
+	Gateway string
+	Boot    uint64
+	Proven  int64 // rows with a sequence up to the proven one
+	Tail    int64
+	MaxSeq  uint64
+}
+
+// TraceRow is one stored copy of an event: a click, a redelivery or a dead letter.
+type TraceRow struct {
+	What       string // "click", "redelivery" or "dead letter"
+	Click      *click.Click
+	DeadLetter *click.DeadLetter
+	Redelivery *RedeliveryRow
+	Partition  int32
+	Offset     int64 // -1 where not kept
+	IngestedAt int64 // Unix microseconds, store clock
+}
+
+// Store is everything a process needs of a store.
+type Store interface {
+	Ingest
+	Reports
+	// Migrate brings the schema to this version; it is safe to run concurrently.
+	Migrate(ctx context.Context) error
+	// Ping reports whether the store answers.
+	Ping(ctx context.Context) error
+	Close() error
+}

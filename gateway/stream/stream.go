@@ -1,0 +1,100 @@
+// Package stream is clickgate's Kafka contract: topics, keys, headers,
+// partitions, and the client options both sides share.
+package stream
+
+import (
+	"errors"
+	"fmt"
+
+	"clickgate/gateway/click"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Topics. The version rises only when an older reader would count wrongly.
+const (
+	ClicksTopic      = "clicks.v1"
+	DeadLettersTopic = "deadletters.v1"
+)
+
+// Header keys.
+const (
+	HeaderKind   = "kind"
+	HeaderTenant = "tenant"
+)
+
+// Kind says what a record's value is.
+type Kind byte
+
+// Kinds. The byte is also the spool's record type.
+const (
+	KindClick      Kind = 'c' // value is clickpb.Click
+	KindDeadLetter Kind = 'd' // value is clickpb.DeadLetter
+	KindMark       Kind = 'm' // value is clickpb.Mark; in both topics
+)
+
+// Topic returns the topic of clicks or dead letters.
+func (k Kind) Topic() string {
+	if k == KindDeadLetter {
+		return DeadLettersTopic
+	}
+	return ClicksTopic
+}
+
+// AppendKey appends the record key: tenant, NUL, the 16 bytes of the event or
+// letter id. Every copy of an event has the same key, hence the same partition.
+func AppendKey(dst []byte, tenant string, id click.ID) []byte {
+	dst = append(dst, tenant...)
+	dst = append(dst, 0)
+	return append(dst, id[:]...)
+}
+
+// Partition maps a key to one of n partitions. xxHash64 is stable across
+// processes; a change of n only moves copies of an event apart, which the
+// store's unique key survives.
+func Partition(key []byte, n int) int32 {
+	return int32(xxhash.Sum64(key) % uint64(n))
+}
+
+// NewRecord builds a click or dead-letter record. The record keeps value and key.
+func NewRecord(kind Kind, tenant string, key, value []byte, partitions int) *kgo.Record {
+	return &kgo.Record{
+		Topic:     kind.Topic(),
+		Partition: Partition(key, partitions),
+		Key:       key,
+		Value:     value,
+		Headers: []kgo.RecordHeader{
+			{Key: HeaderKind, Value: kindBytes[kind]},
+			{Key: HeaderTenant, Value: []byte(tenant)},
+		},
+	}
+}
+
+var kindBytes = map[Kind][]byte{
+	KindClick: {byte(KindClick)}, KindDeadLetter: {byte(KindDeadLetter)}, KindMark: {byte(KindMark)},
+}
+
+// NewMark builds a mark record for one partition of a topic.
+func NewMark(topic string, partition int32, value []byte) *kgo.Record {
+	return &kgo.Record{
+		Topic: topic, Partition: partition, Value: value,
+		Headers: []kgo.RecordHeader{{Key: HeaderKind, Value: kindBytes[KindMark]}},
+	}
+}
+
+// ErrKind says that a record carries no kind this version knows.
+var ErrKind = errors.New("record has no known kind header")
+
+// KindOf reads the kind header of a record.
+func KindOf(r *kgo.Record) (Kind, error) {
+	for _, h := range r.Headers {
+		if h.Key == HeaderKind && len(h.Value) == 1 {
+			switch k := Kind(h.Value[0]); k {
+			case KindClick, KindDeadLetter, KindMark:
+				return k, nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("%w (topic %s, partition %d, offset %d)", ErrKind, r.Topic, r.Partition, r.Offset)
+}

@@ -1,0 +1,117 @@
+package stream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// TopicInfo is what a gateway must know of a topic.
+type TopicInfo struct {
+	ID         [16]byte // Kafka's topic id: a topic deleted and made again has another
+	Partitions int
+}
+
+// Topics is what EnsureTopics found.
+type Topics struct {
+	ClusterID   string
+	Clicks      TopicInfo
+	DeadLetters TopicInfo
+}
+
+// EnsureTopics creates the topics when the configuration says so, and refuses
+// topics that could lose an acknowledged click. It is called at every start.
+func EnsureTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, error) {
+	if cfg.CreateTopics {
+		if err := create(ctx, adm, cfg); err != nil {
+			return Topics{}, err
+		}
+	}
+	meta, err := adm.Metadata(ctx, ClicksTopic, DeadLettersTopic)
+	if err != nil {
+		return Topics{}, fmt.Errorf("kafka.brokers: cannot read topics from %v: %w", cfg.Brokers, err)
+	}
+	found := Topics{ClusterID: meta.Cluster}
+	for name, info := range map[string]*TopicInfo{ClicksTopic: &found.Clicks, DeadLettersTopic: &found.DeadLetters} {
+		topic := meta.Topics[name]
+		if topic.Err != nil {
+			return Topics{}, fmt.Errorf("topic %s: %w; create it, or set kafka.create_topics: true", name, topic.Err)
+		}
+		info.ID, info.Partitions = topic.ID, len(topic.Partitions)
+		if err := checkReplicas(name, topic, cfg.Durability); err != nil {
+			return Topics{}, err
+		}
+	}
+	if cfg.Durability == SingleNode {
+		return found, nil
+	}
+	return found, checkConfigs(ctx, adm)
+}
+
+func create(ctx context.Context, adm *kadm.Client, cfg *Config) error {
+	replicas, minISR := int16(3), "2"
+	if cfg.Durability == SingleNode {
+		replicas, minISR = 1, "1"
+	}
+	settings := map[string]*string{
+		"min.insync.replicas":            &minISR,
+		"unclean.leader.election.enable": kadm.StringPtr("false"),
+		"message.timestamp.type":         kadm.StringPtr("CreateTime"),
+	}
+	for name, partitions := range map[string]int{ClicksTopic: cfg.Partitions, DeadLettersTopic: min(cfg.Partitions, 4)} {
+		_, err := adm.CreateTopic(ctx, int32(partitions), replicas, settings, name)
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			return fmt.Errorf("topic %s: cannot create it with %d replicas: %w", name, replicas, err)
+		}
+	}
+	return nil
+}
+
+func checkReplicas(name string, topic kadm.TopicDetail, d Durability) error {
+	if d == SingleNode {
+		return nil
+	}
+	for _, p := range topic.Partitions {
+		if len(p.Replicas) < 3 {
+			return fmt.Errorf("topic %s: partition %d has %d replicas, so one lost broker loses acknowledged clicks; use at least 3, or accept the risk with kafka.durability: %s",
+				name, p.Partition, len(p.Replicas), SingleNode)
+		}
+	}
+	return nil
+}
+
+func checkConfigs(ctx context.Context, adm *kadm.Client) error {
+	configs, err := adm.DescribeTopicConfigs(ctx, ClicksTopic, DeadLettersTopic)
+	if err != nil {
+		return fmt.Errorf("cannot read topic settings: %w", err)
+	}
+	for _, topic := range configs {
+		if topic.Err != nil {
+			return fmt.Errorf("topic %s: cannot read its settings: %w", topic.Name, topic.Err)
+		}
+		for _, c := range topic.Configs {
+			if err := checkSetting(topic.Name, c.Key, c.MaybeValue()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkSetting(topic, key, value string) error {
+	switch key {
+	case "min.insync.replicas":
+		if n, err := strconv.Atoi(value); err != nil || n < 2 {
+			return fmt.Errorf("topic %s: min.insync.replicas is %q, so an ack may rest on one broker; set it to 2, or accept the risk with kafka.durability: %s", topic, value, SingleNode)
+		}
+	case "unclean.leader.election.enable":
+		if value == "true" {
+			return fmt.Errorf("topic %s: unclean.leader.election.enable is true, so a lagging broker may drop acknowledged clicks; set it to false, or accept the risk with kafka.durability: %s", topic, SingleNode)
+		}
+	}
+	return nil
+}

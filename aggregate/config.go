@@ -1,0 +1,39 @@
+package aggregate
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config is the aggregator's part of the configuration.
+type Config struct {
+	Group      string        `yaml:"group"`       // Kafka consumer group
+	MaxRecords int           `yaml:"max_records"` // per partition batch
+	MaxWait    time.Duration `yaml:"max_wait"`    // longest wait for a batch to fill on the broker
+	RetryPause time.Duration `yaml:"retry_pause"` // between tries while the store is away
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		Group:      "clickgate-aggregate",
+		MaxRecords: 5_000,
+		MaxWait:    100 * time.Millisecond,
+		RetryPause: time.Second,
+	}
+}
+
+// Validate reports the first impossible value, by key and remedy.
+func (c *Config) Validate() error {
+	switch {
+	case c.Group == "":
+		return fmt.Errorf("aggregate.group: is empty; name the Kafka consumer group")
+	case c.MaxRecords < 1 || c.MaxRecords > 100_000:
+		return fmt.Errorf("aggregate.max_records: %d is out of range; use 1 to 100000", c.MaxRecords)
+	case c.MaxWait < time.Millisecond || c.MaxWait > 10*time.Second:
+		return fmt.Errorf("aggregate.max_wait: %s is out of range; use 1ms to 10s", c.MaxWait)
+	case c.RetryPause < 10*time.Millisecond || c.RetryPause > time.Minute:
+		return fmt.Errorf("aggregate.retry_pause: %s is out of range; use 10ms to 1m", c.RetryPause)
+	}
+	return nil
+}

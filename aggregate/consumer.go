@@ -1,0 +1,258 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"clickgate/gateway/stream"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
+)
+
+// Dependencies are what an Aggregator works with; it owns none of them.
+type Dependencies struct {
+	Store      Ingest
+	Kafka      []kgo.Opt // brokers and client id
+	Owner      string    // names this process in claims
+	Now        func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+}
+
+// Aggregator consumes the topics into the store. Kafka's group only deals out
+// partitions; positions and fences are the store's, so that a zombie or a lost
+// offset commit cannot hurt.
+type Aggregator struct {
+	cfg     Config
+	dep     Dependencies
+	metrics *metrics
+
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// New returns an aggregator; nothing runs before Start.
+func New(cfg Config, dep Dependencies) (*Aggregator, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	return &Aggregator{cfg: cfg, dep: dep, metrics: newMetrics(dep.Registerer), done: make(chan struct{})}, nil
+}
+
+// Start begins consuming.
+func (a *Aggregator) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	a.cancel = cancel
+	go func() {
+		defer close(a.done)
+		a.run(ctx)
+	}()
+}
+
+// Stop ends consuming after the batch in hand, within ctx.
+func (a *Aggregator) Stop(ctx context.Context) error {
+	a.cancel()
+	select {
+	case <-a.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("aggregator did not stop in time: %w", ctx.Err())
+	}
+}
+
+// run holds a group session at a time. Whatever ends one (a fence, a gap, a lost
+// store) is said once, and the next begins from the store's positions.
+func (a *Aggregator) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := a.session(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		a.metrics.sessionErrors.WithLabelValues(cause(err)).Inc()
+		a.dep.Logger.Error("consuming stopped; it starts again from the store's positions", "error", err, "pause", a.cfg.RetryPause)
+		select {
+		case <-time.After(a.cfg.RetryPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+func cause(err error) string {
+	switch {
+	case errors.Is(err, ErrFenced):
+		return "fenced"
+	case errors.Is(err, ErrGap):
+		return "gap"
+	}
+	return "other"
+}
+
+// session is one membership of the consumer group.
+type session struct {
+	*Aggregator
+	client *kgo.Client
+
+	mu     sync.Mutex
+	claims map[string]map[int32]*owned
+	failed error // of claiming, inside the client's callback
+}
+
+type owned struct {
+	partition Partition
+	claim     Claim
+}
+
+func (a *Aggregator) session(ctx context.Context) error {
+	s := &session{Aggregator: a, claims: make(map[string]map[int32]*owned)}
+	opts := append([]kgo.Opt{
+		kgo.ConsumerGroup(a.cfg.Group),
+		kgo.ConsumeTopics(stream.ClicksTopic, stream.DeadLettersTopic),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.AutoCommitMarks(), // offsets in Kafka are for lag tools only
+		kgo.FetchMaxWait(a.cfg.MaxWait),
+		// A position outside the log means lost records: an error, never a reset.
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.AdjustFetchOffsetsFn(s.claim),
+		kgo.OnPartitionsRevoked(s.drop),
+		kgo.OnPartitionsLost(s.drop),
+	}, a.dep.Kafka...)
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return err
+	}
+	s.client = client
+	defer client.CloseAllowingRebalance()
+	for {
+		fetches := client.PollRecords(ctx, a.cfg.MaxRecords)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err := s.claimFailure(); err != nil {
+			return err
+		}
+		if err := fetchError(fetches); err != nil {
+			return err
+		}
+		if err := s.apply(ctx, fetches); err != nil {
+			return err
+		}
+		client.AllowRebalance()
+	}
+}
+
+// claim is called with the partitions that the group newly dealt to us, and
+// answers with the store's positions.
+func (s *session) claim(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	err := s.claimAll(ctx, offsets)
+	if err != nil {
+		s.mu.Lock()
+		s.failed = err
+		s.mu.Unlock()
+	}
+	return offsets, err
+}
+
+func (s *session) claimAll(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
+	meta, err := kadm.NewClient(s.client).Metadata(ctx, stream.ClicksTopic, stream.DeadLettersTopic)
+	if err != nil {
+		return err
+	}
+	for topic, partitions := range offsets {
+		for number := range partitions {
+			p := Partition{meta.Cluster, meta.Topics[topic].ID, topic, number}
+			c, err := s.dep.Store.Claim(ctx, p, s.dep.Owner)
+			if err != nil {
+				return fmt.Errorf("claiming %s: %w", p, err)
+			}
+			s.own(p, c)
+			partitions[number] = kgo.NewOffset().At(c.Next).WithEpoch(-1)
+		}
+	}
+	return nil
+}
+
+func (s *session) own(p Partition, c Claim) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claims[p.Topic] == nil {
+		s.claims[p.Topic] = make(map[int32]*owned)
+	}
+	s.claims[p.Topic][p.Number] = &owned{p, c}
+}
+
+func (s *session) owned(topic string, number int32) *owned {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.claims[topic][number]
+}
+
+func (s *session) drop(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for topic, partitions := range lost {
+		for _, p := range partitions {
+			delete(s.claims[topic], p)
+		}
+	}
+}
+
+func (s *session) claimFailure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+func fetchError(fetches kgo.Fetches) error {
+	var first error
+	fetches.EachError(func(topic string, partition int32, err error) {
+		if first == nil {
+			first = fmt.Errorf("fetching %s-%d: %w", topic, partition, err)
+		}
+	})
+	return first
+}
+
+// parallelBatches bounds the transactions under way at once.
+const parallelBatches = 4
+
+// apply writes what a poll brought, a transaction per partition.
+func (s *session) apply(ctx context.Context, fetches kgo.Fetches) error {
+	g, ctx := errgroup.WithContext(context.WithoutCancel(ctx))
+	g.SetLimit(parallelBatches)
+	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
+		if len(f.Records) > 0 {
+			g.Go(func() error { return s.applyPartition(ctx, f.Records) })
+		}
+	})
+	return g.Wait()
+}
+
+func (s *session) applyPartition(ctx context.Context, records []*kgo.Record) error {
+	first := records[0]
+	o := s.owned(first.Topic, first.Partition)
+	if o == nil {
+		return nil // revoked between the fetch and now; its new owner reads it
+	}
+	if first.Offset != o.claim.Next {
+		return fmt.Errorf("%w: %s has offset %d next, the store wants %d; find out what deleted them, then move the position by hand",
+			ErrGap, o.partition, first.Offset, o.claim.Next)
+	}
+	batch := decodeBatch(o.partition, o.claim, records)
+	res, err := Apply(ctx, s.dep.Store, batch)
+	if err != nil && !errors.Is(err, ErrApplied) {
+		return fmt.Errorf("writing %s at offset %d: %w", o.partition, batch.First, err)
+	}
+	o.claim.Next = batch.Next
+	s.metrics.batch(&res, batch, s.dep.Now())
+	// For lag tools only; losing it does not matter.
+	s.client.MarkCommitRecords(records[len(records)-1])
+	return nil
+}

@@ -1,0 +1,113 @@
+package aggregate
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"clickgate/gateway/click"
+	"clickgate/gateway/stream"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// decodeBatch turns the records of one partition into a batch. What does not
+// decode, or holds what a database refuses, becomes poison: kept byte for byte
+// in the same transaction, so that it neither blocks the partition nor is lost.
+// The batch aliases the records' memory.
+func decodeBatch(p Partition, claim Claim, records []*kgo.Record) *Batch {
+	b := &Batch{Partition: p, Fence: claim.Fence, First: claim.Next, Next: records[len(records)-1].Offset + 1}
+	clicks := make([]click.Click, len(records))
+	for i, r := range records {
+		if err := b.add(r, &clicks[i]); err != nil {
+			b.Poison = append(b.Poison, poison(p, r, err))
+		}
+	}
+	return b
+}
+
+func (b *Batch) add(r *kgo.Record, c *click.Click) error {
+	kind, err := stream.KindOf(r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case kind == stream.KindMark:
+		m, err := click.DecodeMark(r.Value)
+		if err != nil {
+			return err
+		}
+		b.Marks = append(b.Marks, *m)
+		return nil
+	case kind == stream.KindDeadLetter && r.Topic == stream.DeadLettersTopic:
+		d, err := click.DecodeDeadLetter(r.Value)
+		if err != nil {
+			return err
+		}
+		if err := checkDeadLetter(d); err != nil {
+			return err
+		}
+		b.DeadLetters = append(b.DeadLetters, DeadLetterRow{d, r.Partition, r.Offset})
+		return nil
+	case kind == stream.KindClick && r.Topic == stream.ClicksTopic:
+		if err := click.DecodeClick(r.Value, c); err != nil {
+			return err
+		}
+		if err := checkClick(c); err != nil {
+			return err
+		}
+		row := ClickRow{Click: c, Partition: r.Partition, Offset: r.Offset}
+		if c.ClickID.IsZero() {
+			row.RepeatKey = RepeatKey(c)
+		}
+		b.Clicks = append(b.Clicks, row)
+		return nil
+	}
+	return fmt.Errorf("record of kind %q does not belong in topic %s", rune(kind), r.Topic)
+}
+
+// checkClick refuses what the edge never writes but a database would choke on,
+// or count wrongly.
+func checkClick(c *click.Click) error {
+	texts := [...]string{
+		c.TenantID, c.SourceID, c.AdvertiserID, c.CampaignID, c.AdGroupID, c.CreativeID,
+		c.PublisherID, c.PlacementID, c.LandingHost, c.RefererHost, c.Country, c.Currency,
+		c.RateCard, c.IPPrefix, c.AgentFamily, c.Ingest.Gateway,
+	}
+	for _, s := range texts {
+		if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
+			return fmt.Errorf("a text is not valid UTF-8 or holds NUL")
+		}
+	}
+	switch {
+	case c.SourceID == "" || c.Ingest.Gateway == "" || c.Ingest.Boot == 0 || c.Ingest.Seq == 0:
+		return fmt.Errorf("source_id or ingest id is missing")
+	case c.PriceMicros < 0 || c.Currency != "" && len(c.Currency) != 3:
+		return fmt.Errorf("price %d in currency %q is not possible", c.PriceMicros, c.Currency)
+	case c.Verdict.State <= click.Redelivered && c.Verdict.State != click.Unscored || c.Verdict.State >= click.NumStates:
+		return fmt.Errorf("verdict state %d is not one of a click", c.Verdict.State)
+	case c.IDTime <= 0 || c.IDTime > maxTime || c.EventTime <= 0 || c.EventTime > maxTime || c.ReceivedAt <= 0 || c.ReceivedAt > maxTime:
+		return fmt.Errorf("a time is out of range")
+	}
+	return nil
+}
+
+// maxTime is the year 9999 in Unix microseconds, the last that all stores hold.
+const maxTime = 253_402_300_799_999_999
+
+func checkDeadLetter(d *click.DeadLetter) error {
+	if d.SourceID == "" || d.Ingest.Gateway == "" || d.Ingest.Boot == 0 || d.Ingest.Seq == 0 || d.ReceivedAt <= 0 || d.ReceivedAt > maxTime {
+		return fmt.Errorf("source_id, received_at or ingest id is missing or out of range")
+	}
+	return nil
+}
+
+func poison(p Partition, r *kgo.Record, err error) PoisonRow {
+	row := PoisonRow{Partition: p, Offset: r.Offset, Reason: err.Error(), Key: r.Key, Value: r.Value}
+	for _, h := range r.Headers {
+		if h.Key == stream.HeaderKind {
+			row.Kind = strings.ToValidUTF8(strings.ReplaceAll(string(h.Value), "\x00", ""), "?")
+		}
+	}
+	return row
+}

@@ -1,0 +1,71 @@
+package aggregate
+
+import (
+	"time"
+
+	"clickgate/gateway/click"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	events        *prometheus.CounterVec
+	copies        prometheus.Counter
+	poison        prometheus.Counter
+	records       prometheus.Histogram
+	freshness     prometheus.Histogram
+	sessionErrors *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		events: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clickgate_aggregate_events_total",
+			Help: "Events stored for the first time, by provisional state.",
+		}, []string{"state"}),
+		copies: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "clickgate_aggregate_own_copies_total",
+			Help: "Records dropped because the same ingest was stored already.",
+		}),
+		poison: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "clickgate_aggregate_poison_records_total",
+			Help: "Records that do not decode, kept in poison_records.",
+		}),
+		records: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "clickgate_aggregate_batch_records",
+			Help:    "Records per transaction.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+		}),
+		freshness: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "clickgate_aggregate_freshness_seconds",
+			Help:    "Time from the receipt of a batch's oldest click to its commit.",
+			Buckets: prometheus.ExponentialBuckets(.005, 2, 14),
+		}),
+		sessionErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clickgate_aggregate_session_errors_total",
+			Help: "Ends of consumer sessions by cause: fenced, gap or other.",
+		}, []string{"cause"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.events, m.copies, m.poison, m.records, m.freshness, m.sessionErrors)
+	}
+	return m
+}
+
+func (m *metrics) batch(res *Result, b *Batch, now time.Time) {
+	for state, n := range res.ByState {
+		if n > 0 {
+			m.events.WithLabelValues(click.State(state).String()).Add(float64(n))
+		}
+	}
+	m.copies.Add(float64(res.OwnCopies))
+	m.poison.Add(float64(res.Poison))
+	m.records.Observe(float64(res.Records))
+	if len(b.Clicks) > 0 {
+		oldest := b.Clicks[0].ReceivedAt
+		for _, c := range b.Clicks {
+			oldest = min(oldest, c.ReceivedAt)
+		}
+		m.freshness.Observe(now.Sub(time.UnixMicro(oldest)).Seconds())
+	}
+}

@@ -1,0 +1,245 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"clickgate/gateway/click"
+	"clickgate/gateway/spool"
+	"clickgate/gateway/stream"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// forwarder carries spooled records to Kafka, in file order, oldest first, and
+// says how far everything has arrived.
+type forwarder struct {
+	log   *Log
+	slots chan struct{} // bounds records in flight
+	acks  atomic.Uint64
+
+	mu       sync.Mutex
+	inFlight []*shipment // in file order; the first is the oldest unacked
+	read     uint64      // spool sequence read last
+	failed   error       // a shipment failed: go back to the oldest unacked
+	changed  chan struct{}
+	segments []segmentUse
+	reading  uint64 // segment of the record read last
+}
+
+// shipment is one spooled record on its way.
+type shipment struct {
+	seq   uint64
+	at    spool.Position
+	acked bool
+}
+
+// segmentUse remembers, per segment, the highest offset its records got in each
+// partition, so that the segment can go when the store has passed them all.
+type segmentUse struct {
+	id      uint64
+	clicks  map[int32]int64
+	letters map[int32]int64
+}
+
+func newForwarder(l *Log) *forwarder {
+	return &forwarder{
+		log:     l,
+		slots:   make(chan struct{}, l.cfg.InFlight),
+		read:    l.dep.Spool.Stats().DurableSeq - l.dep.Backlog,
+		changed: make(chan struct{}, 1),
+	}
+}
+
+const pause = 200 * time.Millisecond
+
+func (f *forwarder) run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { f.releaseLoop(ctx) })
+	var from spool.Position
+	for ctx.Err() == nil {
+		err := f.ship(ctx, from)
+		if ctx.Err() != nil || errors.Is(err, spool.ErrClosed) {
+			break
+		}
+		f.log.metrics.produceErrors.Inc()
+		f.log.dep.Logger.Error("forwarding the spool to Kafka failed; trying again from the oldest record it has not acked", "error", err)
+		from = f.rewind(ctx)
+	}
+	wg.Wait()
+}
+
+// ship reads from a position and produces until something fails.
+func (f *forwarder) ship(ctx context.Context, from spool.Position) error {
+	r := f.log.dep.Spool.Reader(from)
+	defer r.Close()
+	for {
+		e, err := r.Next(ctx)
+		if err != nil {
+			return err
+		}
+		select {
+		case f.slots <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		s, err := f.begin(&e)
+		if err != nil {
+			<-f.slots
+			return err
+		}
+		f.log.dep.Client.Produce(context.WithoutCancel(ctx), f.log.record(e.Payload), func(r *kgo.Record, err error) {
+			f.done(s, r, err)
+		})
+	}
+}
+
+// begin notes a record before it is produced; it fails when an earlier one did.
+func (f *forwarder) begin(e *spool.Entry) (*shipment, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.failed != nil {
+		return nil, f.failed
+	}
+	s := &shipment{seq: e.Seq, at: e.At}
+	f.inFlight = append(f.inFlight, s)
+	f.read, f.reading = e.Seq, e.At.Segment
+	return s, nil
+}
+
+func (f *forwarder) done(s *shipment, r *kgo.Record, err error) {
+	<-f.slots
+	f.acks.Add(1)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	defer f.notify()
+	if err != nil {
+		f.failed = fmt.Errorf("topic %s, partition %d: %w", r.Topic, r.Partition, err)
+		return
+	}
+	s.acked = true
+	f.use(s.at.Segment, r)
+	n := 0
+	for n < len(f.inFlight) && f.inFlight[n].acked {
+		f.inFlight[n] = nil
+		n++
+	}
+	f.inFlight = f.inFlight[n:]
+}
+
+func (f *forwarder) use(segment uint64, r *kgo.Record) {
+	n := len(f.segments)
+	if n == 0 || f.segments[n-1].id < segment {
+		f.segments = append(f.segments, segmentUse{segment, map[int32]int64{}, map[int32]int64{}})
+		n++
+	}
+	for i := n - 1; i >= 0; i-- {
+		if u := &f.segments[i]; u.id == segment {
+			offsets := u.clicks
+			if r.Topic == stream.DeadLettersTopic {
+				offsets = u.letters
+			}
+			offsets[r.Partition] = max(offsets[r.Partition], r.Offset)
+			return
+		}
+	}
+}
+
+func (f *forwarder) notify() {
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+// rewind waits until nothing is in flight any more and returns the position of
+// the oldest record that Kafka did not ack. What behind it was acked is sent
+// again: copies with one ingest id are one event.
+func (f *forwarder) rewind(ctx context.Context) spool.Position {
+	for range cap(f.slots) {
+		select {
+		case f.slots <- struct{}{}:
+		case <-ctx.Done():
+			return spool.Position{}
+		}
+	}
+	for range cap(f.slots) {
+		<-f.slots
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failed = nil
+	from := spool.Position{Segment: f.reading}
+	if len(f.inFlight) > 0 {
+		from = f.inFlight[0].at
+		f.read = f.inFlight[0].seq - 1
+	}
+	f.inFlight = nil
+	return from
+}
+
+// sent returns the spool sequence up to which Kafka has acked everything.
+func (f *forwarder) sent() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.inFlight) > 0 {
+		return f.inFlight[0].seq - 1
+	}
+	return f.read
+}
+
+// lag returns how many durable spooled records Kafka has not acked.
+func (f *forwarder) lag() uint64 {
+	durable, sent := f.log.dep.Spool.Stats().DurableSeq, f.sent()
+	return durable - min(sent, durable)
+}
+
+// drained waits until all that is durable now has been acked.
+func (f *forwarder) drained(ctx context.Context) error {
+	target := f.log.dep.Spool.Stats().DurableSeq
+	for f.sent() < target {
+		select {
+		case <-f.changed:
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// record turns a spooled payload into a Kafka record. A payload that does not
+// decode (it passed its CRC, so another version wrote it) goes out as it is: the
+// aggregator keeps it, byte for byte, as poison.
+func (l *Log) record(payload []byte) *kgo.Record {
+	kind, value := stream.Kind(payload[0]), append([]byte(nil), payload[1:]...)
+	tenant, id, err := identify(kind, value)
+	if err != nil {
+		l.metrics.undecodable.Inc()
+		l.dep.Logger.Error("a spooled record does not decode; it is forwarded as it is", "error", err)
+		return stream.NewRecord(kind, tenant, nil, value, 1)
+	}
+	key := stream.AppendKey(make([]byte, 0, len(tenant)+17), tenant, id)
+	return stream.NewRecord(kind, tenant, key, value, l.partitions(kind))
+}
+
+func identify(kind stream.Kind, value []byte) (tenant string, id click.ID, err error) {
+	if kind == stream.KindDeadLetter {
+		d, err := click.DecodeDeadLetter(value)
+		if err != nil {
+			return "", click.ID{}, err
+		}
+		return d.TenantID, d.LetterID, nil
+	}
+	var c click.Click
+	err = click.DecodeClick(value, &c)
+	return c.TenantID, c.EventID, err
+}

@@ -1,0 +1,166 @@
+package durable
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"clickgate/gateway/click"
+	"clickgate/gateway/stream"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// kafkaEntry is one event on its way through Kafka. It is answered once, by
+// Kafka's ack or by the spool's fsync, whichever comes first; its sequence is
+// settled once nothing of it can change any more. A copy in both is one event,
+// because both carry the same ingest id.
+type kafkaEntry struct {
+	log      *Log
+	rec      *kgo.Record
+	done     Waiter
+	seq      uint64
+	due      time.Time
+	answered atomic.Bool
+	diverted atomic.Bool
+	durable  atomic.Bool
+	open     atomic.Int32 // outcomes still to come
+}
+
+func (l *Log) toKafka(r *Record, done Waiter) error {
+	e := &kafkaEntry{log: l, done: done, due: l.dep.Now().Add(l.dep.AckDelay)}
+	e.seq = l.account.give(r.TenantID, r.SourceID, r.EventTime, r.ReceivedAt)
+	e.open.Store(1)
+
+	value := make([]byte, 0, len(r.Value)+96)
+	value = append(value, r.Value...)
+	value = click.AppendIngest(value, &click.IngestID{Gateway: l.dep.Gateway, Boot: l.dep.Boot, Seq: e.seq})
+	key := stream.AppendKey(make([]byte, 0, len(r.TenantID)+17), r.TenantID, r.ID)
+	e.rec = stream.NewRecord(r.Kind, r.TenantID, key, value, l.partitions(r.Kind))
+	l.waiting.add(e)
+	l.dep.Client.TryProduce(context.Background(), e.rec, e.acked)
+	return nil
+}
+
+func (l *Log) partitions(k stream.Kind) int {
+	if k == stream.KindDeadLetter {
+		return l.dep.Topics.DeadLetters.Partitions
+	}
+	return l.dep.Topics.Clicks.Partitions
+}
+
+// acked is Kafka's last word on the record.
+func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
+	if err == nil {
+		e.durable.Store(true)
+		e.answer(nil)
+	} else {
+		e.log.metrics.produceErrors.Inc()
+		e.divert()
+	}
+	e.close()
+}
+
+// divert writes a copy to the spool, once.
+func (e *kafkaEntry) divert() {
+	if !e.diverted.CompareAndSwap(false, true) {
+		return
+	}
+	e.open.Add(1)
+	kind, _ := stream.KindOf(e.rec)
+	payload := append([]byte{byte(kind)}, e.rec.Value...)
+	if err := e.log.dep.Spool.Append(payload, nil, e); err != nil {
+		e.answer(fmt.Errorf("%w: %w", ErrFull, err))
+		e.close()
+	}
+}
+
+// Done implements spool.Waiter: the spool's last word on the copy.
+func (e *kafkaEntry) Done(_ uint64, err error) {
+	if err == nil {
+		e.durable.Store(true)
+		e.answer(nil)
+	} else {
+		e.answer(fmt.Errorf("%w: %w", ErrFailed, err))
+	}
+	e.close()
+}
+
+func (e *kafkaEntry) answer(err error) {
+	if e.answered.CompareAndSwap(false, true) {
+		e.done.Done(err)
+		e.log.inside.Done()
+	}
+}
+
+// close settles the sequence when the last outcome is in.
+func (e *kafkaEntry) close() {
+	if e.open.Add(-1) == 0 {
+		e.log.account.settle(e.seq, e.durable.Load())
+	}
+}
+
+// deadlines holds entries in order of arrival, hence of deadline.
+type deadlines struct {
+	mu      sync.Mutex
+	entries []*kafkaEntry
+}
+
+func (d *deadlines) add(e *kafkaEntry) {
+	d.mu.Lock()
+	d.entries = append(d.entries, e)
+	d.mu.Unlock()
+}
+
+// overdue removes and returns entries that are past their deadline, and drops
+// answered ones in front of them.
+func (d *deadlines) overdue(now time.Time) (late []*kafkaEntry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := 0
+	for ; n < len(d.entries); n++ {
+		e := d.entries[n]
+		if e.answered.Load() {
+			continue
+		}
+		if now.Before(e.due) {
+			break
+		}
+		late = append(late, e)
+	}
+	d.entries = append(d.entries[:0], d.entries[n:]...)
+	return late
+}
+
+// watchDeadlines diverts what Kafka does not answer in time, and sends events
+// straight to the spool until Kafka takes the backlog again.
+func (l *Log) watchDeadlines(ctx context.Context) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	var acks uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		late := l.waiting.overdue(l.dep.Now())
+		for _, e := range late {
+			e.divert()
+		}
+		lag, seen := l.forward.lag(), l.forward.acks.Load()
+		switch {
+		case len(late) > 0:
+			l.degraded.Store(true)
+		case l.degraded.Load() && (lag == 0 || lag <= caughtUp && seen > acks):
+			l.degraded.Store(false)
+		}
+		acks = seen
+	}
+}
+
+// caughtUp is the backlog under which new events go to Kafka first again. It is
+// above zero because live traffic keeps a few records in the spool at any time.
+const caughtUp = 1024

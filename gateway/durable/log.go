@@ -1,0 +1,206 @@
+package durable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"clickgate/gateway/click"
+	"clickgate/gateway/spool"
+	"clickgate/gateway/stream"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Dependencies are what a Log works with. It owns none of them: whoever made
+// them closes them, after Stop.
+type Dependencies struct {
+	Spool      *spool.Spool
+	Backlog    uint64      // records of earlier boots that the spool holds
+	Client     *kgo.Client // with stream.Config.ProducerOptions
+	Topics     stream.Topics
+	Gateway    string // "region/gateway id"
+	Boot       uint64 // Unix microseconds, strictly rising per gateway
+	AckDelay   time.Duration
+	Now        func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	// StoredThrough, when set, says that a spool segment may go only when the
+	// store has passed all its records: standalone, where Kafka is transport
+	// only. It returns the next offset per partition of a topic.
+	StoredThrough func(ctx context.Context, topic string) (map[int32]int64, error)
+}
+
+// Log makes events durable. It is safe for concurrent use between Start and Stop.
+type Log struct {
+	cfg     Config
+	dep     Dependencies
+	account *account
+	forward *forwarder
+	marks   *marker
+	metrics *metrics
+
+	spoolEntries sync.Pool // of *spoolEntry
+	waiting      deadlines // KafkaFirst: entries not yet answered
+	degraded     atomic.Bool
+
+	stopping atomic.Bool
+	inside   sync.WaitGroup // events given to Record and not yet answered
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// New returns a log; nothing runs before Start.
+func New(cfg Config, dep Dependencies) (*Log, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	l := &Log{cfg: cfg, dep: dep, account: newAccount()}
+	l.spoolEntries.New = func() any { return newSpoolEntry(l) }
+	l.forward = newForwarder(l)
+	l.marks = newMarker(l)
+	l.metrics = newMetrics(l, dep.Registerer)
+	return l, nil
+}
+
+// Start begins forwarding what the spool holds and writing marks.
+func (l *Log) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	for _, run := range []func(context.Context){l.forward.run, l.marks.run, l.watchDeadlines} {
+		l.running.Go(func() { run(ctx) })
+	}
+}
+
+// Record queues one event and returns at once; done learns what became of it.
+// r.Value is copied before Record returns; r's strings must stay valid until
+// done is told.
+func (l *Log) Record(r *Record, done Waiter) error {
+	l.inside.Add(1)
+	if l.stopping.Load() {
+		l.inside.Done()
+		return ErrClosed
+	}
+	var err error
+	if l.cfg.First == SpoolFirst || l.degraded.Load() {
+		err = l.toSpool(r, done)
+	} else {
+		err = l.toKafka(r, done)
+	}
+	if err != nil {
+		l.inside.Done()
+	}
+	return err
+}
+
+// Shed counts an event refused for load after its tenant was known.
+func (l *Log) Shed(tenantID, sourceID string) {
+	l.account.shed(tenantID, sourceID, l.dep.Now().UnixMicro())
+}
+
+// Unrecorded counts a redirect that left no durable record; it is never billed.
+func (l *Log) Unrecorded(tenantID, sourceID string) {
+	l.account.unrecorded(tenantID, sourceID, l.dep.Now().UnixMicro())
+}
+
+// Ready reports why events would be refused now, nil when they would not.
+func (l *Log) Ready() error {
+	if l.stopping.Load() {
+		return ErrClosed
+	}
+	if state := l.dep.Spool.Stats().State; state != spool.StateOK && (l.cfg.First == SpoolFirst || l.degraded.Load()) {
+		return fmt.Errorf("spool is %s and it is what takes events now; free space or mend the disk of spool.dir", state)
+	}
+	return nil
+}
+
+// Lag returns how many spooled records are not yet in Kafka.
+func (l *Log) Lag() uint64 { return l.forward.lag() }
+
+// Stop refuses new events, waits for those inside, drains the spool to Kafka as
+// far as the deadline of ctx allows, and writes the boot's final mark. It
+// returns an error when something was left in the spool for the next boot.
+func (l *Log) Stop(ctx context.Context) error {
+	l.stopping.Store(true)
+	err := l.settleAll(ctx)
+	if err == nil {
+		err = l.marks.final(ctx)
+	}
+	l.cancel()
+	l.running.Wait()
+	return err
+}
+
+func (l *Log) settleAll(ctx context.Context) error {
+	answered := make(chan struct{})
+	go func() { l.inside.Wait(); close(answered) }()
+	select {
+	case <-answered:
+	case <-ctx.Done():
+		return errors.New("events were still being written when the gateway had to stop; their senders got no answer")
+	}
+	if err := l.forward.drained(ctx); err != nil {
+		return fmt.Errorf("%d spooled events wait for the next start: %w", l.Lag(), err)
+	}
+	return nil
+}
+
+// spoolEntry is one event on its way through the spool. Entries are pooled, with
+// their callbacks bound once, so that the path allocates nothing.
+type spoolEntry struct {
+	log    *Log
+	rec    Record
+	done   Waiter
+	seq    uint64 // 0 until the durable write gives it
+	buf    []byte
+	suffix spool.Suffix
+}
+
+func newSpoolEntry(l *Log) *spoolEntry {
+	e := &spoolEntry{log: l}
+	e.suffix = e.finish
+	return e
+}
+
+func (l *Log) toSpool(r *Record, done Waiter) error {
+	e := l.spoolEntries.Get().(*spoolEntry)
+	e.rec, e.done, e.seq = *r, done, 0
+	e.buf = append(append(e.buf[:0], byte(r.Kind)), r.Value...)
+	if err := l.dep.Spool.Append(e.buf, e.suffix, e); err != nil {
+		e.release()
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return nil
+}
+
+// finish runs at the durable write, in file order: there the event gets its
+// sequence, so that sequences stand in the file without gaps.
+func (e *spoolEntry) finish(record []byte, _ uint64) []byte {
+	l := e.log
+	e.seq = l.account.give(e.rec.TenantID, e.rec.SourceID, e.rec.EventTime, e.rec.ReceivedAt)
+	return click.AppendIngest(record, &click.IngestID{Gateway: l.dep.Gateway, Boot: l.dep.Boot, Seq: e.seq})
+}
+
+// Done implements spool.Waiter.
+func (e *spoolEntry) Done(_ uint64, err error) {
+	if e.seq != 0 {
+		e.log.account.settle(e.seq, err == nil)
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	log, done := e.log, e.done
+	e.release()
+	done.Done(err)
+	log.inside.Done()
+}
+
+func (e *spoolEntry) release() {
+	e.rec, e.done = Record{}, nil
+	e.log.spoolEntries.Put(e)
+}

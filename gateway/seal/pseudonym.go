@@ -7,6 +7,7 @@ import (
 	"hash"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -47,30 +48,36 @@ func (p *Pseudonymizer) Address(tenant string, epoch uint32, ip netip.Addr) clic
 	if !ip.Unmap().Is4() {
 		clear(b[8:])
 	}
-	return p.sum(tenant, epoch, 'i', b[:])
+	pool := p.pool(tenant, epoch)
+	m := pool.Get().(*mac)
+	defer pool.Put(m)
+	m.in[0] = 'i'
+	copy(m.in[1:], b[:])
+	return m.sum(m.in[:], nil)
 }
 
 // Agent returns the pseudonym of a user agent.
 func (p *Pseudonymizer) Agent(tenant string, epoch uint32, agent string) click.Key {
-	return p.sum(tenant, epoch, 'a', bytesOf(agent))
-}
-
-// mac is a keyed hash with room for its result, so that summing does not allocate.
-type mac struct {
-	hash.Hash
-	kind [1]byte
-	out  [sha256.Size]byte
-}
-
-func (p *Pseudonymizer) sum(tenant string, epoch uint32, kind byte, b []byte) (k click.Key) {
 	pool := p.pool(tenant, epoch)
 	m := pool.Get().(*mac)
+	defer pool.Put(m)
+	m.in[0] = 'a'
+	return m.sum(m.in[:1], bytesOf(agent))
+}
+
+// mac is a keyed hash with room for its input and result, so that summing does
+// not allocate.
+type mac struct {
+	hash.Hash
+	in  [17]byte
+	out [sha256.Size]byte
+}
+
+func (m *mac) sum(head, rest []byte) (k click.Key) {
 	m.Reset()
-	m.kind[0] = kind
-	m.Write(m.kind[:])
-	m.Write(b)
+	m.Write(head)
+	m.Write(rest)
 	copy(k[:], m.Sum(m.out[:0]))
-	pool.Put(m)
 	return k
 }
 
@@ -83,7 +90,7 @@ func (p *Pseudonymizer) pool(tenant string, epoch uint32) *sync.Pool {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	id := pseudonymID{string([]byte(tenant)), epoch}
+	id := pseudonymID{strings.Clone(tenant), epoch}
 	if pool := p.keys[id]; pool != nil {
 		return pool
 	}

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"clickgate/gateway/click"
@@ -80,6 +81,8 @@ type Sealer struct {
 
 	mu   sync.Mutex
 	keys map[string]*dataKey // by tenant: the current day's key
+
+	scratch sync.Pool // of *[]byte
 }
 
 type dataKey struct {
@@ -91,7 +94,9 @@ type dataKey struct {
 
 // NewSealer returns a sealer that draws data keys from entropy.
 func NewSealer(master *Master, entropy io.Reader) *Sealer {
-	return &Sealer{master: master, entropy: entropy, keys: make(map[string]*dataKey)}
+	s := &Sealer{master: master, entropy: entropy, keys: make(map[string]*dataKey)}
+	s.scratch.New = func() any { return new([]byte) }
+	return s
 }
 
 // Seal appends the sealed form of plain, which belongs to record id of tenant
@@ -107,9 +112,11 @@ func (s *Sealer) Seal(dst []byte, tenant string, id click.ID, t int64, plain []b
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
 	dst = binary.BigEndian.AppendUint64(dst, nonce)
-	var scratch [96]byte
-	ad := appendAD(scratch[:0], tenant, id)
-	return key.aead.Seal(dst, dst[at:at+12], plain, ad), nil
+	ad := s.scratch.Get().(*[]byte)
+	*ad = appendAD((*ad)[:0], tenant, id)
+	dst = key.aead.Seal(dst, dst[at:at+12], plain, *ad)
+	s.scratch.Put(ad)
+	return dst, nil
 }
 
 func appendAD(dst []byte, tenant string, id click.ID) []byte {
@@ -129,7 +136,7 @@ func (s *Sealer) next(tenant string, day int64) (*dataKey, uint64, error) {
 			return nil, 0, err
 		}
 		key = fresh
-		s.keys[string([]byte(tenant))] = key
+		s.keys[strings.Clone(tenant)] = key
 	}
 	key.nonce++
 	return key, key.nonce, nil

@@ -156,8 +156,8 @@ func check(t *Token) error {
 	switch {
 	case t.TenantID == "" || t.ClickID.IsZero():
 		return fmt.Errorf("%w: tenant_id or click_id is missing", ErrContent)
-	case t.ExpiresAt < t.IssuedAt || t.IssuedAt <= 0:
-		return fmt.Errorf("%w: it expires before it was issued", ErrContent)
+	case t.ExpiresAt < t.IssuedAt || t.IssuedAt <= 0 || t.ExpiresAt-t.IssuedAt > Lifetime.Microseconds():
+		return fmt.Errorf("%w: it must expire within 24 h of its issue", ErrContent)
 	case t.PriceMicros < 0 || (t.PriceMicros > 0 && len(t.Currency) != 3):
 		return fmt.Errorf("%w: price without currency, or negative", ErrContent)
 	case t.Pricing > click.PricingFlat:

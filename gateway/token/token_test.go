@@ -1,0 +1,232 @@
+package token
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"clickgate/gateway/click"
+	"clickgate/gateway/click/clickpb"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+)
+
+var issued = time.Date(2026, 11, 10, 12, 0, 0, 0, time.UTC)
+
+type ring map[uint32]*Key
+
+func (r ring) TokenKey(id uint32) *Key { return r[id] }
+
+func newKey(t testing.TB, id uint32, tenant string, retired time.Time) *Key {
+	t.Helper()
+	k, err := NewKey(id, tenant, bytes.Repeat([]byte{byte(id)}, 32), retired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func sample() *Token {
+	return &Token{
+		TenantID: "demo", ClickID: click.ID{1, 2, 3}, IssuedAt: issued.UnixMicro(),
+		ExpiresAt: issued.Add(Lifetime).UnixMicro(), AdvertiserID: "acme", CampaignID: "spring",
+		AdGroupID: "g", CreativeID: "c", PublisherID: "news.example", PlacementID: "top",
+		LandingURL: "https://shop.example/?a=b", PriceMicros: 250_000, Currency: "EUR",
+		Pricing: click.PricingCPC, Test: true,
+	}
+}
+
+func seal(t testing.TB, k *Key, tok *Token) string {
+	t.Helper()
+	text, err := k.Seal(tok, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestSealOpen(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, 1, "demo", time.Time{})
+	want := sample()
+	text := seal(t, k, want)
+	var got Token
+	if _, err := Open(text, ring{1: k}, issued, &got, nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, &got); diff != "" {
+		t.Fatal(diff)
+	}
+	hashed := sample()
+	hashed.LandingURL, hashed.LandingSHA256 = "", [32]byte{7}
+	if _, err := Open(seal(t, k, hashed), ring{1: k}, issued, &got, nil); err != nil || got.LandingSHA256 != hashed.LandingSHA256 {
+		t.Fatalf("hash of the landing came back as %x, %v", got.LandingSHA256, err)
+	}
+	if other := seal(t, k, want); other == text {
+		t.Error("two tokens have the same nonce")
+	}
+}
+
+// Ad servers mint with any protobuf library: what generated code writes opens.
+func TestOpensWhatProtobufWrites(t *testing.T) {
+	t.Parallel()
+	k, want := newKey(t, 1, "demo", time.Time{}), sample()
+	plain, err := proto.Marshal(&clickpb.Token{
+		TenantId: want.TenantID, ClickId: want.ClickID[:], IssuedAt: want.IssuedAt, ExpiresAt: want.ExpiresAt,
+		AdvertiserId: want.AdvertiserID, CampaignId: want.CampaignID, AdGroupId: want.AdGroupID,
+		CreativeId: want.CreativeID, PublisherId: want.PublisherID, PlacementId: want.PlacementID,
+		LandingUrl: want.LandingURL, PriceMicros: want.PriceMicros, Currency: want.Currency,
+		Pricing: clickpb.Pricing(want.Pricing), Test: want.Test,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := append([]byte{1, 0, 0, 0, 1}, bytes.Repeat([]byte{9}, 12)...)
+	text := base64.RawURLEncoding.EncodeToString(k.aead.Seal(head[:17:17], head[5:17], plain, head[:17]))
+	var got Token
+	if _, err := Open(text, ring{1: k}, issued, &got, nil); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, &got); diff != "" {
+		t.Fatal(diff)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	k, other := newKey(t, 1, "demo", time.Time{}), newKey(t, 2, "other", time.Time{})
+	retired := newKey(t, 3, "demo", issued.Add(-RetiredFor))
+	keys := ring{1: k, 2: other, 3: retired}
+	good := seal(t, k, sample())
+	flip := func(i int) string { // change one character to another of the alphabet
+		c := byte('A')
+		if good[i] == c {
+			c = 'B'
+		}
+		return good[:i] + string(c) + good[i+1:]
+	}
+	foreign := sample() // a tenant's key cannot speak for another tenant
+	foreign.TenantID = "other"
+	fake := *k
+	fake.TenantID = "other"
+	for name, tc := range map[string]struct {
+		text string
+		at   time.Time
+		want error
+	}{
+		"good":                  {good, issued, nil},
+		"empty":                 {"", issued, ErrFormat},
+		"cut":                   {good[:20], issued, ErrFormat},
+		"padded":                {good + "==", issued, ErrFormat},
+		"standard alphabet":     {"+" + good[1:], issued, ErrFormat},
+		"version":               {"B" + good[1:], issued, ErrFormat},
+		"too long":              {strings.Repeat("A", 5000), issued, ErrFormat},
+		"key id":                {flip(4), issued, ErrUnknownKey},
+		"nonce":                 {flip(12), issued, ErrForged},
+		"ciphertext":            {flip(60), issued, ErrForged},
+		"tag":                   {flip(len(good) - 4), issued, ErrForged},
+		"tenant of another key": {seal(t, &fake, foreign), issued, ErrContent},
+		"retired in time":       {seal(t, retired, sample()), issued, nil},
+		"retired too long":      {seal(t, retired, sample()), issued.Add(time.Second), ErrUnknownKey},
+	} {
+		var tok Token
+		if _, err := Open(tc.text, keys, tc.at, &tok, nil); !errors.Is(err, tc.want) {
+			t.Errorf("%s: got %v, want %v", name, err, tc.want)
+		}
+	}
+}
+
+func TestSealRefuses(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, 1, "demo", time.Time{})
+	for name, change := range map[string]func(*Token){
+		"another tenant":         func(t *Token) { t.TenantID = "other" },
+		"no click id":            func(t *Token) { t.ClickID = click.ID{} },
+		"expires before issue":   func(t *Token) { t.ExpiresAt = t.IssuedAt - 1 },
+		"lives too long":         func(t *Token) { t.ExpiresAt++ },
+		"negative price":         func(t *Token) { t.PriceMicros = -1 },
+		"price without currency": func(t *Token) { t.Currency = "" },
+		"pricing":                func(t *Token) { t.Pricing = 9 },
+		"landing too long":       func(t *Token) { t.LandingURL = strings.Repeat("x", 4000) },
+	} {
+		tok := sample()
+		change(tok)
+		if _, err := k.Seal(tok, rand.Reader); err == nil {
+			t.Errorf("%s: sealed", name)
+		}
+	}
+	if _, err := NewKey(1, "demo", make([]byte, 16), time.Time{}); err == nil {
+		t.Error("a key of 16 bytes was taken")
+	}
+}
+
+func TestExpiry(t *testing.T) {
+	t.Parallel()
+	tok := sample()
+	if tok.ExpiredAt(tok.ExpiresAt) || !tok.ExpiredAt(tok.ExpiresAt+1) {
+		t.Error("the token must bill up to and with its last microsecond")
+	}
+}
+
+func FuzzOpen(f *testing.F) {
+	k := newKey(f, 1, "demo", time.Time{})
+	f.Add(seal(f, k, sample()))
+	f.Add("AQAAAAE")
+	f.Fuzz(func(t *testing.T, text string) {
+		var tok Token
+		if _, err := Open(text, ring{1: k}, issued, &tok, nil); err == nil && tok.TenantID != "demo" {
+			t.Fatalf("opened for tenant %q", tok.TenantID)
+		}
+	})
+}
+
+// FuzzContent feeds the plaintext decoder what an ad server with the key, but
+// with mistakes, could seal.
+func FuzzContent(f *testing.F) {
+	f.Add(appendToken(nil, sample()))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var tok Token
+		if decodeToken(b, &tok) != nil {
+			return
+		}
+		var again Token
+		if err := decodeToken(appendToken(nil, &tok), &again); err != nil || tok != again {
+			t.Fatalf("%+v came back as %+v, %v", tok, again, err)
+		}
+	})
+}
+
+func TestOpenAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("allocation counts are not meaningful under the race detector")
+	}
+	k := newKey(t, 1, "demo", time.Time{})
+	text, keys := seal(t, k, sample()), Keyring(ring{1: k})
+	buf, tok := make([]byte, 0, 1024), Token{}
+	if n := testing.AllocsPerRun(100, func() {
+		var err error
+		if buf, err = Open(text, keys, issued, &tok, buf); err != nil {
+			t.Fatal(err)
+		}
+	}); n != 0 {
+		t.Errorf("opening allocates %v times", n)
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	k := newKey(b, 1, "demo", time.Time{})
+	text, keys := seal(b, k, sample()), Keyring(ring{1: k})
+	buf, tok := make([]byte, 0, 1024), Token{}
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if buf, err = Open(text, keys, issued, &tok, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,11 +1,11 @@
 package durable
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"clickgate/gateway/click"
@@ -20,12 +20,12 @@ import (
 type forwarder struct {
 	log   *Log
 	slots chan struct{} // bounds records in flight
-	acks  atomic.Uint64
 
 	mu       sync.Mutex
 	inFlight []*shipment // in file order; the first is the oldest unacked
 	read     uint64      // spool sequence read last
 	failed   error       // a shipment failed: go back to the oldest unacked
+	abort    func()      // wakes ship, which may be waiting for the next record
 	changed  chan struct{}
 	segments []segmentUse
 	reading  uint64 // segment of the record read last
@@ -75,17 +75,22 @@ func (f *forwarder) run(ctx context.Context) {
 
 // ship reads from a position and produces until something fails.
 func (f *forwarder) ship(ctx context.Context, from spool.Position) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.mu.Lock()
+	f.abort = cancel
+	f.mu.Unlock()
 	r := f.log.dep.Spool.Reader(from)
 	defer r.Close()
 	for {
 		e, err := r.Next(ctx)
 		if err != nil {
-			return err
+			return cmp.Or(f.failure(), err)
 		}
 		select {
 		case f.slots <- struct{}{}:
 		case <-ctx.Done():
-			return ctx.Err()
+			return cmp.Or(f.failure(), ctx.Err())
 		}
 		s, err := f.begin(&e)
 		if err != nil {
@@ -96,6 +101,12 @@ func (f *forwarder) ship(ctx context.Context, from spool.Position) error {
 			f.done(s, r, err)
 		})
 	}
+}
+
+func (f *forwarder) failure() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
 }
 
 // begin notes a record before it is produced; it fails when an earlier one did.
@@ -113,15 +124,16 @@ func (f *forwarder) begin(e *spool.Entry) (*shipment, error) {
 
 func (f *forwarder) done(s *shipment, r *kgo.Record, err error) {
 	<-f.slots
-	f.acks.Add(1)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.notify()
 	if err != nil {
 		f.failed = fmt.Errorf("topic %s, partition %d: %w", r.Topic, r.Partition, err)
+		f.abort()
 		return
 	}
 	s.acked = true
+	f.log.acks.Add(1)
 	f.use(s.at.Segment, r)
 	n := 0
 	for n < len(f.inFlight) && f.inFlight[n].acked {

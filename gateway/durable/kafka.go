@@ -30,7 +30,7 @@ type kafkaEntry struct {
 }
 
 func (l *Log) toKafka(r *Record, done Waiter) error {
-	e := &kafkaEntry{log: l, done: done, due: l.dep.Now().Add(l.dep.AckDelay)}
+	e := &kafkaEntry{log: l, done: done, due: l.dep.Now().Add(l.dep.AckDeadline)}
 	e.seq = l.account.give(r.TenantID, r.SourceID, r.EventTime, r.ReceivedAt)
 	e.open.Store(1)
 
@@ -54,6 +54,7 @@ func (l *Log) partitions(k stream.Kind) int {
 // acked is Kafka's last word on the record.
 func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
 	if err == nil {
+		e.log.acks.Add(1)
 		e.durable.Store(true)
 		e.answer(nil)
 	} else {
@@ -135,11 +136,11 @@ func (d *deadlines) overdue(now time.Time) (late []*kafkaEntry) {
 }
 
 // watchDeadlines diverts what Kafka does not answer in time, and sends events
-// straight to the spool until Kafka takes the backlog again.
+// straight to the spool until Kafka answers again and has taken the backlog.
 func (l *Log) watchDeadlines(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	var acks uint64
+	var since uint64 // acks when Kafka last failed to answer
 	for {
 		select {
 		case <-ctx.Done():
@@ -150,14 +151,13 @@ func (l *Log) watchDeadlines(ctx context.Context) {
 		for _, e := range late {
 			e.divert()
 		}
-		lag, seen := l.forward.lag(), l.forward.acks.Load()
-		switch {
+		switch acks := l.acks.Load(); {
 		case len(late) > 0:
+			since = acks
 			l.degraded.Store(true)
-		case l.degraded.Load() && (lag == 0 || lag <= caughtUp && seen > acks):
+		case l.degraded.Load() && acks > since && l.forward.lag() <= caughtUp:
 			l.degraded.Store(false)
 		}
-		acks = seen
 	}
 }
 

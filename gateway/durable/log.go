@@ -20,16 +20,17 @@ import (
 // Dependencies are what a Log works with. It owns none of them: whoever made
 // them closes them, after Stop.
 type Dependencies struct {
-	Spool      *spool.Spool
-	Backlog    uint64      // records of earlier boots that the spool holds
-	Client     *kgo.Client // with stream.Config.ProducerOptions
-	Topics     stream.Topics
-	Gateway    string // "region/gateway id"
-	Boot       uint64 // Unix microseconds, strictly rising per gateway
-	AckDelay   time.Duration
-	Now        func() time.Time
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer
+	Spool   *spool.Spool
+	Backlog uint64      // records of earlier boots that the spool holds
+	Client  *kgo.Client // with stream.Config.ProducerOptions
+	Topics  stream.Topics
+	Gateway string // "region/gateway id"
+	Boot    uint64 // Unix microseconds, strictly rising per gateway
+	// AckDeadline is how long Kafka may take before the spool gets a copy.
+	AckDeadline time.Duration
+	Now         func() time.Time
+	Logger      *slog.Logger
+	Registerer  prometheus.Registerer
 	// StoredThrough, when set, says that a spool segment may go only when the
 	// store has passed all its records: standalone, where Kafka is transport
 	// only. It returns the next offset per partition of a topic.
@@ -45,9 +46,10 @@ type Log struct {
 	marks   *marker
 	metrics *metrics
 
-	spoolEntries sync.Pool // of *spoolEntry
-	waiting      deadlines // KafkaFirst: entries not yet answered
-	degraded     atomic.Bool
+	spoolEntries sync.Pool     // of *spoolEntry
+	waiting      deadlines     // KafkaFirst: entries not yet answered
+	degraded     atomic.Bool   // KafkaFirst: events go to the spool first
+	acks         atomic.Uint64 // records that Kafka acked
 
 	stopping atomic.Bool
 	inside   sync.WaitGroup // events given to Record and not yet answered

@@ -18,9 +18,11 @@ import (
 type marker struct {
 	log *Log
 
+	order   sync.Mutex // held from a statement to producing its mark, so that numbers rise in every partition
 	mu      sync.Mutex
 	number  uint64
 	pending []pendingStatement // oldest first
+	ended   bool               // the final mark is taken; none may follow it
 }
 
 type pendingStatement struct {
@@ -43,10 +45,12 @@ func (m *marker) run(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
+		m.order.Lock()
 		m.state()
-		if mark, ok := m.ready(); ok {
+		if mark, ok := m.ready(false); ok {
 			m.send(ctx, mark, nil)
 		}
+		m.order.Unlock()
 	}
 }
 
@@ -67,11 +71,15 @@ func (m *marker) state() {
 }
 
 // ready returns the mark of the newest statement that may be written, and
-// forgets it and the older ones.
-func (m *marker) ready() (*click.Mark, bool) {
+// forgets it and the older ones. After the last one it returns none.
+func (m *marker) ready(last bool) (*click.Mark, bool) {
 	sent := m.log.forward.sent()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.ended {
+		return nil, false
+	}
+	m.ended = last
 	newest := -1
 	for i := range m.pending {
 		if m.pending[i].spoolEnd <= sent {
@@ -144,8 +152,10 @@ func (m *marker) send(ctx context.Context, mark *click.Mark, done chan<- error) 
 
 // final writes the boot's last mark and waits until every partition has it.
 func (m *marker) final(ctx context.Context) error {
+	m.order.Lock()
+	defer m.order.Unlock()
 	m.state()
-	mark, ok := m.ready()
+	mark, ok := m.ready(true)
 	if !ok {
 		return errors.New("the final mark would overtake events; this boot will be reconciled from its rows")
 	}

@@ -1,42 +1,72 @@
 package scoring
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
 
-// Config is the verdict policy: its hash stands on every verdict, so that a
-// verdict can be recomputed under the thresholds it was made with.
+	"github.com/cespare/xxhash/v2"
+)
+
+// Config is the verdict policy and the size of what scoring remembers.
 type Config struct {
-	// ZSuspect and ZInvalid are robust z-scores of the clicks an address and
-	// agent made in a minute, against its peers or its own past.
+	Policy Policy `yaml:"policy"`
+	// MaxKeys bounds the entities remembered per table; about 400 bytes each,
+	// reserved at the start and touched as they fill.
+	MaxKeys int `yaml:"max_keys"`
+}
+
+// Policy holds the thresholds of Decide. Its hash stands on every verdict, so
+// that the verdict can be recomputed under the thresholds it was made with.
+type Policy struct {
+	// ZSuspect and ZInvalid are robust z-scores of the clicks that an address
+	// and agent together made in a minute.
 	ZSuspect float64 `yaml:"z_suspect"`
 	ZInvalid float64 `yaml:"z_invalid"`
-	// MinClicks is the count in a minute below which no rate is called anomalous.
-	MinClicks float64 `yaml:"min_clicks"`
-	// ZAddress is the z-score from which the rate of an address alone, over all
-	// its agents, makes a click suspect. It is higher, because many people share
-	// an address.
+	// ZAddress is the z-score from which the rate of an address over all its
+	// agents makes a click suspect. It is higher, because people share addresses.
 	ZAddress float64 `yaml:"z_address"`
-	// MaxKeys bounds the entities remembered per table.
-	MaxKeys int `yaml:"max_keys"`
+	// MinClicks is the count in a minute below which no rate is anomalous.
+	MinClicks float64 `yaml:"min_clicks"`
+	// AppsAreTools says that HTTP libraries which apps carry too, such as okhttp,
+	// are tools. Turn it off for sources whose clicks come from apps.
+	AppsAreTools bool `yaml:"apps_are_tools"`
 }
 
 // DefaultConfig returns the defaults; docs/scoring.md says where they come from.
 func DefaultConfig() Config {
-	return Config{ZSuspect: 4, ZInvalid: 8, MinClicks: 10, ZAddress: 20, MaxKeys: 1 << 18}
+	return Config{
+		Policy:  Policy{ZSuspect: 6, ZInvalid: 12, ZAddress: 30, MinClicks: 12, AppsAreTools: true},
+		MaxKeys: 1 << 18,
+	}
 }
 
 // Validate reports the first impossible value, by key and remedy.
 func (c *Config) Validate() error {
+	p := &c.Policy
 	switch {
-	case !(c.ZSuspect > 0):
-		return fmt.Errorf("scoring.z_suspect: %v must be above 0", c.ZSuspect)
-	case !(c.ZInvalid >= c.ZSuspect):
-		return fmt.Errorf("scoring.z_invalid: %v must be at least scoring.z_suspect (%v)", c.ZInvalid, c.ZSuspect)
-	case !(c.ZAddress >= c.ZSuspect):
-		return fmt.Errorf("scoring.z_address: %v must be at least scoring.z_suspect (%v)", c.ZAddress, c.ZSuspect)
-	case !(c.MinClicks >= 1):
-		return fmt.Errorf("scoring.min_clicks: %v must be at least 1", c.MinClicks)
-	case c.MaxKeys < 1024:
-		return fmt.Errorf("scoring.max_keys: %d is too few to tell anything; use at least 1024", c.MaxKeys)
+	case !(p.ZSuspect > 0) || math.IsInf(p.ZSuspect, 0):
+		return fmt.Errorf("scoring.policy.z_suspect: %v is out of range; use a number above 0", p.ZSuspect)
+	case !(p.ZInvalid >= p.ZSuspect) || math.IsInf(p.ZInvalid, 0):
+		return fmt.Errorf("scoring.policy.z_invalid: %v is out of range; use at least scoring.policy.z_suspect (%v)", p.ZInvalid, p.ZSuspect)
+	case !(p.ZAddress >= p.ZSuspect) || math.IsInf(p.ZAddress, 0):
+		return fmt.Errorf("scoring.policy.z_address: %v is out of range; use at least scoring.policy.z_suspect (%v)", p.ZAddress, p.ZSuspect)
+	case !(p.MinClicks >= 2) || math.IsInf(p.MinClicks, 0):
+		return fmt.Errorf("scoring.policy.min_clicks: %v is out of range; use at least 2", p.MinClicks)
+	case c.MaxKeys < 1024 || c.MaxKeys > 1<<26:
+		return fmt.Errorf("scoring.max_keys: %d is out of range; use 1024 to 67108864", c.MaxKeys)
 	}
 	return nil
+}
+
+// Hash names the policy and the meaning of the vector it reads.
+func (p *Policy) Hash() uint64 {
+	b := binary.LittleEndian.AppendUint32(nil, VectorVersion)
+	for _, v := range [...]float64{p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks} {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+	}
+	if p.AppsAreTools {
+		b = append(b, 1)
+	}
+	return xxhash.Sum64(b)
 }

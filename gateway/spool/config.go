@@ -59,7 +59,8 @@ func (c Config) Validate() error {
 	need(c.Dir != "", "dir is empty: name a folder on a persistent volume")
 	need(c.MaxRecordBytes > 0 && c.MaxRecordBytes <= MaxPayload,
 		"max_record_bytes is %d: choose 1 to %d", c.MaxRecordBytes, MaxPayload)
-	need(c.MaxBatchRecords > 0, "max_batch_records is %d: choose at least 1", c.MaxBatchRecords)
+	need(c.MaxBatchRecords > 0 && c.MaxBatchRecords <= MaxGroup,
+		"max_batch_records is %d: choose 1 to %d", c.MaxBatchRecords, MaxGroup)
 	need(c.MaxBatchBytes >= c.MaxRecordBytes+FrameOverhead,
 		"max_batch_bytes is %d: one record needs max_record_bytes + %d", c.MaxBatchBytes, FrameOverhead)
 	need(c.MaxPendingRecords > 0, "max_pending_records is %d: choose at least 1", c.MaxPendingRecords)

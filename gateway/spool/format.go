@@ -29,12 +29,13 @@ import (
 //	 64  4  checksum of bytes 0..64
 //	 68  4  zero
 //
-//	frame, 17 bytes + payload
+//	frame, 19 bytes + payload
 //	  0  4  checksum of (salt, segment id, bytes 4 to the end)
 //	  4  4  payload length
 //	  8  8  sequence
 //	 16  1  type: 1 data, 2 void (a sequence without a record)
-//	 17  n  payload
+//	 17  2  index of the frame in its group
+//	 19  n  payload
 //
 // Why so:
 //   - The salt is random and the checksum starts from salt and segment id, so
@@ -42,6 +43,10 @@ import (
 //     that a sender smuggled into a payload can pass for a frame of this one.
 //   - Sequences in a segment are dense, so a reader that lost its place knows
 //     which sequences can come next, and how many records are missing.
+//   - A group is written and synced as a whole, and only after the group before.
+//     So a frame with an index proves that all sequences before its group were
+//     durable: a hole there is damage, while a hole in the very last group is
+//     what a crash leaves.
 //   - "previous" says where the segment before truly ended. What a failed group
 //     left behind that point is ignored, and a lost end is noticed. A segment
 //     between "previous" and this one never had an acknowledged record.
@@ -52,9 +57,11 @@ const (
 	// HeaderSize is the length of the segment header in bytes.
 	HeaderSize = 2 * headerCopy
 	// FrameOverhead is what a frame adds to its payload, in bytes.
-	FrameOverhead = 17
+	FrameOverhead = 19
 	// MaxPayload is the largest payload the format allows, in bytes.
 	MaxPayload = 16 << 20
+	// MaxGroup is the largest number of frames in a group.
+	MaxGroup = 1 << 16
 
 	typeData = 1
 	typeVoid = 2
@@ -63,6 +70,7 @@ const (
 	damagedSuffix = ".damaged"
 	lockName      = "spool.lock"
 	probeName     = "spool.probe"
+	nextName      = "spool.next" // a segment before it has its name
 )
 
 var (
@@ -143,17 +151,20 @@ func frameSeed(salt, segment uint64) uint32 {
 }
 
 // sealFrame fills in the first FrameOverhead bytes of b, whose rest is the payload.
-func sealFrame(b []byte, seed uint32, seq uint64, typ byte) {
+func sealFrame(b []byte, seed uint32, seq uint64, typ byte, index int) {
 	le.PutUint32(b[4:], uint32(len(b)-FrameOverhead))
 	le.PutUint64(b[8:], seq)
 	b[16] = typ
+	le.PutUint16(b[17:], uint16(index))
 	le.PutUint32(b, crc32.Update(seed, castagnoli, b[4:]))
 }
 
-// frame is one parsed frame; payload points into the scanner's window.
+// frame is one parsed frame; payload points into the scanner's window, index
+// is its place in its group.
 type frame struct {
 	seq     uint64
 	typ     byte
+	index   uint16
 	payload []byte
 }
 
@@ -169,7 +180,7 @@ func openFrame(b []byte, seed uint32) (frame, bool) {
 	if le.Uint32(b) != crc32.Update(seed, castagnoli, b[4:]) {
 		return frame{}, false
 	}
-	return frame{seq: le.Uint64(b[8:]), typ: b[16], payload: b[FrameOverhead:]}, true
+	return frame{seq: le.Uint64(b[8:]), typ: b[16], index: le.Uint16(b[17:]), payload: b[FrameOverhead:]}, true
 }
 
 func segmentPath(dir string, id uint64) string {

@@ -92,7 +92,7 @@ func (s *scanner) peek(off int64, n int) ([]byte, error) {
 	}
 	want := max(n, int(min(scanWindow, s.limit-off)))
 	if cap(s.buf) < want {
-		s.buf = make([]byte, max(want, int(min(scanWindow, s.limit))))
+		s.buf = make([]byte, max(want, min(2*cap(s.buf), scanWindow))) // live tails come in small steps
 	}
 	got, err := s.r.ReadAt(s.buf[:want], off)
 	s.buf, s.base = s.buf[:got], off

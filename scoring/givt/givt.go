@@ -1,0 +1,103 @@
+package givt
+
+import "net/netip"
+
+// AgentClass is what an agent says it is.
+type AgentClass uint8
+
+const (
+	None     AgentClass = iota // nothing on any list
+	NoAgent                    // absent, empty or "-": not invalid by list, and never plain valid either
+	Crawler                    // names itself a crawler, monitor, preview or other robot
+	Tool                       // an HTTP library or command line client
+	Headless                   // a browser run by a program
+)
+
+func (c AgentClass) String() string {
+	return [...]string{"none", "no agent", "crawler", "tool", "headless"}[min(c, Headless)]
+}
+
+// Reason is why a click is general invalid traffic; the empty one is that the lists do not say so.
+type Reason string
+
+const (
+	VerifiedCrawler   Reason = "CRAWLER_VERIFIED"   // verified crawler: its address is in its owner's published ranges
+	UnverifiedCrawler Reason = "CRAWLER_UNVERIFIED" // declared crawler, address not verified
+	ToolAgent         Reason = "TOOL"
+	HeadlessAgent     Reason = "HEADLESS"
+	DataCentreAddress Reason = "DATA_CENTRE"
+)
+
+// Match is the evidence of the lists about one click.
+type Match struct {
+	Agent   AgentClass
+	Pattern int32 // for Lists.Pattern; -1 when none matched
+	InApp   bool  // Agent is Tool, of a library that apps also carry: policy may take it for an app
+	Long    bool  // the agent is longer than MaxAgent and was read up to there
+
+	DataCentre bool // the lists hold the address as a data centre's, whatever else they say
+	Relay      bool // Apple private relay and its like
+	VPN        bool
+	Tor        bool // Tor exit
+	Accepted   bool // the operator accepts the address: no address rule applies
+	Verified   bool // Agent is Crawler, and the address is in the published ranges of an owner it names
+}
+
+// AgentInvalid reports whether the agent alone makes the click general invalid traffic. appsAreTools decides about
+// libraries that apps also carry.
+func (m Match) AgentInvalid(appsAreTools bool) bool {
+	return m.Agent >= Crawler && (appsAreTools || !m.InApp)
+}
+
+// AddressInvalid reports whether the address alone does: a data centre's, unless a relay, VPN or Tor list suspends the
+// rule or the operator accepts it.
+func (m Match) AddressInvalid() bool {
+	return m.DataCentre && !(m.Relay || m.VPN || m.Tor || m.Accepted)
+}
+
+// Reason is the first reason, agent before address, or "".
+func (m Match) Reason(appsAreTools bool) Reason {
+	switch {
+	case m.AgentInvalid(appsAreTools) && m.Agent == Crawler && m.Verified:
+		return VerifiedCrawler
+	case m.AgentInvalid(appsAreTools) && m.Agent == Crawler:
+		return UnverifiedCrawler
+	case m.AgentInvalid(appsAreTools) && m.Agent == Tool:
+		return ToolAgent
+	case m.AgentInvalid(appsAreTools):
+		return HeadlessAgent
+	case m.AddressInvalid():
+		return DataCentreAddress
+	}
+	return ""
+}
+
+// Match looks agent and address up. The zero Addr is an unknown address; an IPv4-mapped one is read as IPv4, and a zone
+// does not count. It allocates nothing and is safe for concurrent use.
+func (l *Lists) Match(agent string, ip netip.Addr) Match {
+	m := Match{Pattern: -1}
+	owners := uint16(0)
+	if agent = trim(agent); agent == "" || agent == "-" {
+		m.Agent = NoAgent
+	} else if m.Pattern, owners = l.agents.match(agent); m.Pattern >= 0 {
+		p := &l.agents.patterns[m.Pattern]
+		m.Agent, m.InApp = p.Class, p.InApp
+	}
+	m.Long = len(agent) > MaxAgent
+	if !ip.IsValid() {
+		return m
+	}
+	f, _ := l.addresses.Lookup(ip.Unmap().WithZone(""))
+	m.DataCentre, m.Relay, m.VPN = f&inDataCentre != 0, f&inRelay != 0, f&inVPN != 0
+	m.Tor, m.Accepted = f&inTor != 0, f&isAccepted != 0
+	m.Verified = m.Agent == Crawler && uint16(f>>ownerShift)&owners != 0
+	return m
+}
+
+// Pattern returns the entry that Match.Pattern names.
+func (l *Lists) Pattern(i int32) (Pattern, bool) {
+	if i < 0 || int(i) >= len(l.agents.patterns) {
+		return Pattern{}, false
+	}
+	return l.agents.patterns[i], true
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package givt
+
+const raceEnabled = false

@@ -1,0 +1,88 @@
+// Package scoring gives every click its provisional verdict while it passes:
+// lists of general invalid traffic (package givt), robust z-scores of rates per
+// address and per address and agent (package zscore), and a policy that turns
+// both into a state with reasons. The evidence is stored with the click as a
+// vector; Decide recomputes the verdict from it.
+package scoring
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync/atomic"
+
+	"clickgate/gateway/click"
+	"clickgate/scoring/givt"
+	"clickgate/scoring/zscore"
+
+	useragent "github.com/medama-io/go-useragent"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Scorer implements gateway.Scorer. It is safe for concurrent use and allocates
+// nothing per click. Given the same clicks in the same order from one goroutine,
+// and the same seed, it makes the same verdicts.
+type Scorer struct {
+	policy     Policy
+	policyHash uint64
+	lists      atomic.Pointer[givt.Lists]
+	families   *useragent.Parser
+	seed       uint64
+	addresses  *zscore.Table
+	pairs      *zscore.Table
+}
+
+// New returns a scorer. The seed scatters entities over the tables: keep it
+// secret from senders, and keep it the same for a replay.
+func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) (*Scorer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), families: useragent.NewParser(), seed: seed}
+	s.lists.Store(lists)
+	for _, t := range []**zscore.Table{&s.addresses, &s.pairs} {
+		table, err := zscore.NewTable(zscore.Config{Entries: cfg.MaxKeys, Seed: seed})
+		if err != nil {
+			return nil, fmt.Errorf("scoring.max_keys: %w", err)
+		}
+		*t = table
+	}
+	registerMetrics(s, reg)
+	return s, nil
+}
+
+// SwapLists puts new lists in force for the clicks that follow.
+func (s *Scorer) SwapLists(lists *givt.Lists) { s.lists.Store(lists) }
+
+// Score fills c.Verdict and c.AgentFamily. It keeps nothing of c and sig.
+func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
+	lists := s.lists.Load()
+	match := lists.Match(sig.UserAgent, sig.IP)
+	address, pair := s.observe(c, sig)
+
+	v := &c.Verdict
+	v.VectorVersion = VectorVersion
+	fill(&v.Vector, &match, &address, &pair)
+	d := Decide(&s.policy, c.Flags, &v.Vector)
+	v.State, v.Reasons, v.Score = d.State, v.Reasons|d.Reasons, d.Score
+	v.ListsHash, v.PolicyHash = lists.Hash(), s.policyHash
+	if match.Agent == givt.None {
+		c.AgentFamily = string(s.families.Parse(sig.UserAgent).Browser())
+	}
+}
+
+// observe counts the click for its entities. Pseudonyms are per tenant, so the
+// entities of two tenants never meet.
+func (s *Scorer) observe(c *click.Click, sig *click.Signals) (address, pair zscore.Rates) {
+	if !sig.IP.IsValid() {
+		return address, pair
+	}
+	ipHigh, ipLow := halves(c.IPKey)
+	agentHigh, agentLow := halves(c.AgentKey)
+	address = s.addresses.Observe(zscore.Key(s.seed, ipHigh, ipLow), c.EventTime)
+	pair = s.pairs.Observe(zscore.Key(s.seed, ipHigh, ipLow, agentHigh, agentLow), c.EventTime)
+	return address, pair
+}
+
+func halves(k click.Key) (high, low uint64) {
+	return binary.LittleEndian.Uint64(k[:8]), binary.LittleEndian.Uint64(k[8:])
+}

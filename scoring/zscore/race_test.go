@@ -1,0 +1,5 @@
+//go:build race
+
+package zscore
+
+const raceEnabled = true

@@ -1,0 +1,123 @@
+package zscore
+
+import (
+	"math/bits"
+	"unsafe"
+)
+
+// Rates is what a Table knows about a key right after one of its events.
+type Rates struct {
+	Count10s float64 // events in the last 5 to 10 s, in steps of 5 s
+	Count1m  float64 // in the last 55 to 60 s, in steps of 5 s
+	Count1h  float64 // in the current minute and the 59 before it
+	ZSelf    float64 // the event's minute so far against the key's own past; 0 without HasSelf
+	ZPeers   float64 // the same against the minutes of all active keys; 0 without HasPeers
+	HasSelf  bool
+	HasPeers bool
+	Kept     bool // the event was counted; false for one too old, or too far ahead to be believed yet
+}
+
+// Stats are counters and sizes of a Table.
+type Stats struct {
+	Entries, Capacity int
+	Bytes             int    // reserved memory
+	Evictions         uint64 // keys dropped for new ones
+	Observed          uint64
+	Unkept            uint64 // events that were not counted
+	PeerMinutes       uint64 // minutes that became the peers' baseline
+}
+
+// Table keeps the rates of many keys in bounded memory. When full, a new key takes the place of one that has been idle
+// (second chance, at most sweep steps). A key must come twice to earn that second chance, so a flood of keys that come
+// once wears itself out first. Safe for concurrent use; allocates nothing per event.
+type Table struct {
+	seed   uint64
+	shift  uint
+	shards []shard
+	peers  peers
+}
+
+// NewTable reserves a table. The error names the setting that is out of range.
+func NewTable(c Config) (*Table, error) {
+	c, err := c.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	t := &Table{seed: c.Seed, shift: uint(64 - bits.TrailingZeros(uint(c.Shards))), shards: make([]shard, c.Shards)}
+	t.peers.min = uint32(c.MinPeers)
+	each := (c.Entries + c.Shards - 1) / c.Shards
+	for i := range t.shards {
+		t.shards[i].entries = make([]entry, 0, each)
+		t.shards[i].index = make([]uint64, 1<<bits.Len(uint(2*each-1)))
+	}
+	return t, nil
+}
+
+// Key makes a key of several parts, such as tenant, ip key and agent key.
+func Key(seed uint64, parts ...uint64) uint64 {
+	h := mix(seed)
+	for _, p := range parts {
+		h = mix(h ^ p + 0x9e3779b97f4a7c15)
+	}
+	return h
+}
+
+// mix is the finaliser of MurmurHash3, a bijection.
+func mix(h uint64) uint64 {
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+// Observe counts one event of a key at event time t, in microseconds since the epoch.
+func (t *Table) Observe(key uint64, micros int64) Rates {
+	h := mix(key ^ t.seed)
+	s := &t.shards[h>>t.shift]
+	minute := uint32(max(0, min(micros, maxTime)) / minuteMicros)
+	near := t.peers.near(minute)
+
+	s.mu.Lock()
+	e := s.entry(key, uint32(h))
+	p := e.series.Observe(micros)
+	r := Rates{HasSelf: p.OK, ZSelf: p.Z, Kept: p.Kept}
+	s.observed++
+	if p.Kept {
+		e.recent.add(uint32(micros / slotMicros))
+		r.Count10s, r.Count1m = e.recent.sums(uint32(micros / slotMicros))
+		r.Count1h = float64(e.series.hour())
+		if near {
+			s.peers.move(minute, p.Count)
+		}
+	} else {
+		s.unkept++
+		r.Count10s, r.Count1m, r.Count1h = float64(p.Count), float64(p.Count), float64(p.Count)
+	}
+	s.mu.Unlock()
+
+	if p.Kept && p.Count == 1 {
+		t.arrive(minute)
+	}
+	if b := t.peers.baseline.Load(); b != nil {
+		r.HasPeers, r.ZPeers = true, b.excess(p.Count)
+	}
+	return r
+}
+
+// Stats adds up the shards, one after the other.
+func (t *Table) Stats() Stats {
+	st := Stats{Bytes: len(t.shards) * int(unsafe.Sizeof(shard{})), PeerMinutes: t.peers.published.Load()}
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		st.Entries += len(s.entries)
+		st.Capacity += cap(s.entries)
+		st.Bytes += cap(s.entries)*int(unsafe.Sizeof(entry{})) + len(s.index)*8
+		st.Evictions += s.evictions
+		st.Observed += s.observed
+		st.Unkept += s.unkept
+		s.mu.Unlock()
+	}
+	return st
+}

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"sync"
 	"time"
 
 	"clickgate/gateway/click"
@@ -9,6 +10,9 @@ import (
 )
 
 type metrics struct {
+	mu      sync.Mutex
+	byState [click.NumStates]int64
+
 	events        *prometheus.CounterVec
 	copies        prometheus.Counter
 	poison        prometheus.Counter
@@ -53,6 +57,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) batch(res *Result, b *Batch, now time.Time) {
+	m.mu.Lock()
+	for state, n := range res.ByState {
+		m.byState[state] += n
+	}
+	m.mu.Unlock()
 	for state, n := range res.ByState {
 		if n > 0 {
 			m.events.WithLabelValues(click.State(state).String()).Add(float64(n))
@@ -68,4 +77,12 @@ func (m *metrics) batch(res *Result, b *Batch, now time.Time) {
 		}
 		m.freshness.Observe(now.Sub(time.UnixMicro(oldest)).Seconds())
 	}
+}
+
+// Counts returns the events stored for the first time since the start, by
+// provisional state.
+func (a *Aggregator) Counts() [click.NumStates]int64 {
+	a.metrics.mu.Lock()
+	defer a.metrics.mu.Unlock()
+	return a.metrics.byState
 }

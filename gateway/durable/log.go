@@ -47,6 +47,7 @@ type Log struct {
 	metrics *metrics
 
 	spoolEntries sync.Pool     // of *spoolEntry
+	shedCount    atomic.Uint64 // events of known tenants refused for load
 	waiting      deadlines     // KafkaFirst: entries not yet answered
 	degraded     atomic.Bool   // KafkaFirst: events go to the spool first
 	acks         atomic.Uint64 // records that Kafka acked
@@ -102,6 +103,7 @@ func (l *Log) Record(r *Record, done Waiter) error {
 
 // Shed counts an event refused for load after its tenant was known.
 func (l *Log) Shed(tenantID, sourceID string) {
+	l.shedCount.Add(1)
 	l.account.shed(tenantID, sourceID, l.dep.Now().UnixMicro())
 }
 
@@ -109,6 +111,10 @@ func (l *Log) Shed(tenantID, sourceID string) {
 func (l *Log) Unrecorded(tenantID, sourceID string) {
 	l.account.unrecorded(tenantID, sourceID, l.dep.Now().UnixMicro())
 }
+
+// ShedTotal returns how many events of known tenants were refused for load since
+// the start.
+func (l *Log) ShedTotal() uint64 { return l.shedCount.Load() }
 
 // Ready reports why events would be refused now, nil when they would not.
 func (l *Log) Ready() error {

@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
 	"net/netip"
 	"strconv"
@@ -127,3 +128,9 @@ func Prefix(ip netip.Addr) netip.Prefix {
 
 // bytesOf views s as bytes that nobody writes to.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// Seed derives a secret 64-bit seed for a purpose, so that processes with one
+// master key agree on it and senders cannot know it.
+func (m *Master) Seed(purpose string) uint64 {
+	return binary.LittleEndian.Uint64(m.derive("seed", purpose, 0))
+}

@@ -14,23 +14,23 @@ import (
 type Config struct {
 	// Dir is the folder of the segments. It needs a persistent volume: what is
 	// acknowledged here lives nowhere else until Kafka has it.
-	Dir string
+	Dir string `yaml:"dir"`
 	// SegmentBytes is where a segment ends; whole segments are released.
-	SegmentBytes int64
+	SegmentBytes int64 `yaml:"segment_bytes"`
 	// MaxBytes is the quota over all segments.
-	MaxBytes int64
+	MaxBytes int64 `yaml:"max_bytes"`
 	// MaxRecordBytes bounds one payload, its suffix included.
-	MaxRecordBytes int
+	MaxRecordBytes int `yaml:"max_record_bytes"`
 	// MaxBatchRecords and MaxBatchBytes bound one write and fsync, and so what
 	// a single failure can take with it.
-	MaxBatchRecords int
-	MaxBatchBytes   int
+	MaxBatchRecords int `yaml:"max_batch_records"`
+	MaxBatchBytes   int `yaml:"max_batch_bytes"`
 	// MaxPendingRecords and MaxPendingBytes bound what waits for the disk, the
 	// group being written included.
-	MaxPendingRecords int
-	MaxPendingBytes   int
+	MaxPendingRecords int `yaml:"max_pending_records"`
+	MaxPendingBytes   int `yaml:"max_pending_bytes"`
 	// RetryInterval is the pace of probes while the disk refuses writes.
-	RetryInterval time.Duration
+	RetryInterval time.Duration `yaml:"retry_interval"`
 }
 
 // DefaultConfig suits 5,000 clicks of 350 bytes a second and an outage of ten

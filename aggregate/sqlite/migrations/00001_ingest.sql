@@ -51,7 +51,7 @@ CREATE TABLE clicks (
   agent_family TEXT NOT NULL,
   state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 9),
   reasons INTEGER NOT NULL,     -- bit n: reason number n
-  score REAL NOT NULL,
+  score REAL,                   -- NULL is NaN, which SQLite has not
   vector_version INTEGER NOT NULL,
   vector BLOB,                  -- 16 little-endian float32; NULL when vector_version is 0
   lists_hash INTEGER NOT NULL,

@@ -1,0 +1,86 @@
+# clickgate. `make help` lists the targets; `make run` and `make test` set up what
+# they need by themselves.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN     := bin
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
+# VCS stamping is off because the version says the same and a build is then equal
+# in every checkout.
+GOBUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-X main.version=$(VERSION)"
+
+DEMO     := --demo
+ARGS     :=
+BENCH    := .
+COUNT    := 1
+FUZZTIME := 10s
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Start every stage in one process with demo data; DEMO= leaves the data out, ARGS='...' adds flags.
+	$(BIN)/clickgate standalone $(DEMO) $(ARGS)
+
+.PHONY: build
+build: ## Build every command into bin/.
+	@mkdir -p $(BIN)
+	$(GOBUILD) -o $(BIN)/ ./cmd/...
+
+.PHONY: test
+test: services check ## Run all tests with the race detector and real servers; TIMEOUT=10m, V=1.
+	@tools/gotest
+
+.PHONY: services
+services: ## Install the real servers that tests use; quiet when they are there.
+	@tools/services/install
+
+.PHONY: check
+check: ## Check formatting and run go vet.
+	@unformatted=$$(find . -name '*.go' -not -path './.services/*' -not -path './$(BIN)/*' -print0 | xargs -0 gofmt -l); \
+	if [[ -n $$unformatted ]]; then \
+		printf 'not formatted; run gofmt -w on:\n%s\n' "$$unformatted"; exit 1; \
+	fi
+	@go vet ./...
+	@go -C tools vet ./...
+
+.PHONY: lint
+lint: check $(BIN)/.tools ## check, staticcheck, golangci-lint, and shellcheck where there is one.
+	$(BIN)/staticcheck ./...
+	$(BIN)/golangci-lint run ./...
+	@if command -v shellcheck >/dev/null; then \
+		shellcheck -x tools/gotest tools/fuzz tools/vuln tools/services/{install,with,*.sh} .ci/run; \
+	else \
+		echo "shellcheck not found (Debian package shellcheck); shell scripts not checked"; \
+	fi
+
+.PHONY: vuln
+vuln: $(BIN)/.tools ## Look for known vulnerabilities in what the program calls.
+	@tools/vuln
+
+.PHONY: bench
+bench: ## Run the benchmarks; BENCH=regexp, COUNT=n (compare two runs with bin/benchstat).
+	go test -run='^$$' -bench='$(BENCH)' -count=$(COUNT) -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME (default 10s) each.
+	@tools/fuzz $(FUZZTIME)
+
+.PHONY: generate
+generate: $(BIN)/.tools ## Generate code from click.proto.
+	@command -v protoc >/dev/null || { echo "protoc not found; install it (Debian package protobuf-compiler)"; exit 1; }
+	PATH="$(CURDIR)/$(BIN):$$PATH" protoc --go_out=. --go_opt=paths=source_relative gateway/click/clickpb/click.proto
+
+.PHONY: clean
+clean: ## Remove what was built and installed in this folder; data folders stay.
+	rm -rf $(BIN) .services
+
+# The tools, with the versions that tools/go.mod pins. The first build takes some
+# minutes.
+$(BIN)/.tools: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	GOBIN="$(CURDIR)/$(BIN)" CGO_ENABLED=0 go -C tools install -trimpath tool
+	@touch $@

@@ -1,0 +1,161 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clickgate/aggregate"
+	"clickgate/aggregate/storetest"
+	"clickgate/gateway/click"
+)
+
+// mutantEnv names the seeded mistake that TestMutant runs with.
+const mutantEnv = "CLICKGATE_STORE_MUTANT"
+
+// mutants are seeded mistakes, each with the case that must catch it.
+var mutants = map[string]struct {
+	caughtBy string
+	change   func(*mutantTx)
+}{
+	"zombies may write":          {"FencedBatchWritesNothing", func(m *mutantTx) { m.forgiven = aggregate.ErrFenced }},
+	"gaps are skipped":           {"Gap", func(m *mutantTx) { m.forgiven = aggregate.ErrGap }},
+	"batches apply again":        {"AmbiguousCommit", func(m *mutantTx) { m.forgiven = aggregate.ErrApplied }},
+	"every copy is new":          {"CopiesAcrossBatches", func(m *mutantTx) { m.allNew = true }},
+	"redeliveries are all new":   {"CopiesInOneBatch", func(m *mutantTx) { m.allNew = true }},
+	"letters are all new":        {"DeadLetters", func(m *mutantTx) { m.allNew = true }},
+	"duplicates stay valid":      {"DuplicateRules", func(m *mutantTx) { m.noMarking = true }},
+	"earlier clicks are missed":  {"DuplicatesAcrossBatches", func(m *mutantTx) { m.noMatches = true }},
+	"tenants share click ids":    {"TenantsNeverMeet", func(m *mutantTx) { m.oneTenant = true }},
+	"a minute count gets lost":   {"Histories", func(m *mutantTx) { m.loseMinute = true }},
+	"old marks replace new ones": {"Marks", func(m *mutantTx) { m.firstMark = true }},
+	"poison is thrown away":      {"Poison", func(m *mutantTx) { m.noPoison = true }},
+	"cancelled batches commit":   {"Cancelled", func(m *mutantTx) { m.deaf = true }},
+}
+
+// TestSuiteCatchesMistakes runs the conformance suite once per mistake, in a
+// process of its own, and demands that it fails.
+func TestSuiteCatchesMistakes(t *testing.T) {
+	t.Parallel()
+	for name, m := range mutants {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestMutant$/^"+m.caughtBy+"$", "-test.v")
+			cmd.Env = append(os.Environ(), mutantEnv+"="+name)
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || !strings.Contains(string(out), "--- FAIL: TestMutant/"+m.caughtBy) {
+				t.Errorf("case %s did not catch it (%v):\n%s", m.caughtBy, err, out)
+			}
+		})
+	}
+}
+
+// TestMutant is the suite on a store with the mistake of the environment.
+func TestMutant(t *testing.T) {
+	name := os.Getenv(mutantEnv)
+	if name == "" {
+		t.Skip("runs in the processes that TestSuiteCatchesMistakes starts")
+	}
+	storetest.Run(t, func(t *testing.T) aggregate.Store {
+		m := &mutant{Store: open(t, filepath.Join(t.TempDir(), "clicks.db"))}
+		mutants[name].change(&m.tx)
+		return m
+	}, storetest.Options{DB: func(s aggregate.Store) *sql.DB { return s.(*mutant).DB() }})
+}
+
+type mutant struct {
+	*Store
+	tx mutantTx // what every transaction does wrong
+}
+
+func (m *mutant) InTx(ctx context.Context, f func(aggregate.Tx) error) error {
+	if m.tx.deaf {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return m.Store.InTx(ctx, func(tx aggregate.Tx) error {
+		wrong := m.tx
+		wrong.Tx = tx
+		return f(&wrong)
+	})
+}
+
+type mutantTx struct {
+	aggregate.Tx
+	forgiven                                                                       error
+	allNew, noMarking, noMatches, oneTenant, loseMinute, firstMark, noPoison, deaf bool
+}
+
+func (m *mutantTx) Advance(ctx context.Context, p aggregate.Partition, fence, first, next int64) error {
+	err := m.Tx.Advance(ctx, p, fence, first, next)
+	if m.forgiven != nil && errors.Is(err, m.forgiven) {
+		return nil
+	}
+	return err
+}
+
+// all turns a report of new rows into what the mutant says.
+func (m *mutantTx) all(inserted []bool, err error) ([]bool, error) {
+	for i := range inserted {
+		inserted[i] = inserted[i] || m.allNew
+	}
+	return inserted, err
+}
+
+func (m *mutantTx) InsertClicks(ctx context.Context, rows []aggregate.ClickRow) ([]bool, error) {
+	return m.all(m.Tx.InsertClicks(ctx, rows))
+}
+
+func (m *mutantTx) InsertRedeliveries(ctx context.Context, rows []aggregate.RedeliveryRow) ([]bool, error) {
+	return m.all(m.Tx.InsertRedeliveries(ctx, rows))
+}
+
+func (m *mutantTx) InsertDeadLetters(ctx context.Context, rows []aggregate.DeadLetterRow) ([]bool, error) {
+	return m.all(m.Tx.InsertDeadLetters(ctx, rows))
+}
+
+func (m *mutantTx) MarkDuplicates(ctx context.Context, dups []aggregate.DuplicateOf) error {
+	if m.noMarking {
+		return nil
+	}
+	return m.Tx.MarkDuplicates(ctx, dups)
+}
+
+func (m *mutantTx) BillableBefore(ctx context.Context, probes []aggregate.Probe) ([]aggregate.Match, error) {
+	for i := range probes {
+		if m.oneTenant {
+			probes[i].TenantID = "acme"
+		}
+	}
+	matches, err := m.Tx.BillableBefore(ctx, probes)
+	if m.noMatches {
+		clear(matches)
+	}
+	return matches, err
+}
+
+func (m *mutantTx) AddMinutes(ctx context.Context, deltas []aggregate.MinuteDelta) error {
+	if m.loseMinute {
+		deltas = deltas[1:]
+	}
+	return m.Tx.AddMinutes(ctx, deltas)
+}
+
+func (m *mutantTx) PutMarks(ctx context.Context, p aggregate.Partition, marks []click.Mark) error {
+	if m.firstMark {
+		marks = marks[:1]
+	}
+	return m.Tx.PutMarks(ctx, p, marks)
+}
+
+func (m *mutantTx) InsertPoison(ctx context.Context, rows []aggregate.PoisonRow) error {
+	if m.noPoison {
+		return nil
+	}
+	return m.Tx.InsertPoison(ctx, rows)
+}

@@ -1,0 +1,168 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"clickgate/aggregate"
+	"clickgate/aggregate/storetest"
+)
+
+func open(t testing.TB, path string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), path, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, func(t *testing.T) aggregate.Store {
+		return open(t, filepath.Join(t.TempDir(), "clicks 100%?.db"))
+	}, storetest.Options{DB: func(s aggregate.Store) *sql.DB { return s.(*Store).DB() }})
+}
+
+// TestReadOnly: a second opener sees what was committed while the first writes,
+// also in the middle of a transaction, and cannot write.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "clicks.db")
+	if _, err := OpenReadOnly(t.Context(), path, Config{}); err == nil {
+		t.Fatal("a file that is not there was opened")
+	}
+	writer := open(t, path)
+	h := storetest.NewHistory(2, 8)
+	h.Play(t, writer)
+	reader, err := OpenReadOnly(t.Context(), path, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reader.Close() })
+	storetest.Compare(t, h.IDs(), writer, reader)
+
+	err = writer.InTx(t.Context(), func(aggregate.Tx) error {
+		storetest.Compare(t, nil, writer, reader)
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := reader.Claim(t.Context(), aggregate.Partition{}, "x"); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("Claim on a read-only store: %v", err)
+	}
+	if err := reader.Migrate(t.Context()); !errors.Is(err, ErrReadOnly) {
+		t.Errorf("Migrate on a read-only store: %v", err)
+	}
+	if _, err := reader.DB().Exec("DELETE FROM clicks"); err == nil {
+		t.Error("a reading connection wrote")
+	}
+}
+
+// TestReopen: what was committed is there after closing, and the position goes on.
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "clicks.db")
+	s, err := Open(t.Context(), path, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h := storetest.NewHistory(3, 8)
+	h.Play(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := open(t, filepath.Join(dir, "other.db"))
+	h.Play(t, other)
+	storetest.Compare(t, h.IDs(), other, open(t, path))
+}
+
+// TestMigrateAtOnce: several openers of one new file, as several processes.
+func TestMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "clicks.db")
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			s, err := Open(t.Context(), path, Config{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer func() { _ = s.Close() }()
+			if err := s.Migrate(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	h := storetest.NewHistory(4, 4)
+	h.Play(t, open(t, path))
+}
+
+// TestBusy: another process that holds the write lock makes a transaction wait,
+// and fail when it holds it for too long; then all goes on.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "clicks.db")
+	holder := open(t, path)
+	s, err := Open(t.Context(), path, Config{BusyTimeout: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	tries := 0
+	count := func(aggregate.Tx) error { tries++; return nil }
+	err = holder.InTx(t.Context(), func(aggregate.Tx) error {
+		if err := s.InTx(t.Context(), count); !busy(err) {
+			t.Errorf("transaction under a foreign lock: %v, want SQLITE_BUSY", err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.InTx(ctx, count); !errors.Is(err, context.Canceled) {
+			t.Errorf("transaction under a cancelled context: %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.InTx(t.Context(), count); err != nil || tries != 1 {
+		t.Errorf("after the lock went: %v, f ran %d times, want once", err, tries)
+	}
+}
+
+// TestErrorsNameTheFile: a user with a wrong path is told which.
+func TestErrorsNameTheFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "missing", "clicks.db")
+	for name, err := range map[string]error{
+		"Open":         second(Open(t.Context(), path, Config{})),
+		"OpenReadOnly": second(OpenReadOnly(t.Context(), path, Config{})),
+	} {
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s says %v, want the path in it", name, err)
+		}
+	}
+}
+
+func second(_ *Store, err error) error { return err }

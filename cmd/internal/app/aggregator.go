@@ -1,0 +1,73 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"clickgate/aggregate"
+	"clickgate/aggregate/sqlite"
+	"clickgate/cmd/internal/config"
+	"clickgate/timescale"
+)
+
+// OpenStore opens the configured store for writing.
+func OpenStore(ctx context.Context, cfg *config.Store) (aggregate.Store, error) {
+	if cfg.DSN != "" {
+		return timescale.Open(ctx, cfg.DSN, timescale.Config{MaxConns: cfg.MaxConns, NoExtension: cfg.NoExtension})
+	}
+	return sqlite.Open(ctx, cfg.SQLite, sqlite.Config{})
+}
+
+// Migrate brings the configured store to this version's schema.
+func Migrate(ctx context.Context, cfg *config.Store) error {
+	store, err := OpenStore(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(store.Migrate(ctx), store.Close())
+}
+
+// Aggregator is one aggregator: topics to store.
+type Aggregator struct {
+	*aggregate.Aggregator
+	Store aggregate.Store
+}
+
+// NewAggregator opens the store. It refuses a schema that is not this version's
+// instead of changing it: `clickgate migrate` does that, before aggregators and
+// gateways are upgraded.
+func NewAggregator(ctx context.Context, cfg *config.Config, opt Options) (*Aggregator, error) {
+	store, err := OpenStore(ctx, &cfg.Store)
+	if err != nil {
+		return nil, err
+	}
+	a, err := newAggregator(cfg, store, opt)
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return &Aggregator{Aggregator: a, Store: store}, nil
+}
+
+func newAggregator(cfg *config.Config, store aggregate.Ingest, opt Options) (*aggregate.Aggregator, error) {
+	return aggregate.New(cfg.Aggregate, aggregate.Dependencies{
+		Store: store, Kafka: cfg.Kafka.ClientOptions("clickgate-aggregate"), Owner: owner(),
+		Now: time.Now, Logger: opt.Logger, Registerer: opt.Registry,
+	})
+}
+
+// owner names this process in the store's claims.
+func owner() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	return fmt.Sprintf("%s pid %d", host, os.Getpid())
+}
+
+// Stop ends consuming, then closes the store.
+func (a *Aggregator) Stop(ctx context.Context) error {
+	return errors.Join(a.Aggregator.Stop(ctx), a.Store.Close())
+}

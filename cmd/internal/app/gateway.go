@@ -1,0 +1,176 @@
+// Package app wires the stages of clickgate into processes: which parts a
+// gateway and an aggregator are made of, in which order they start, and that they
+// stop in the reverse one.
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"clickgate/cmd/internal/config"
+	"clickgate/gateway"
+	"clickgate/gateway/control"
+	"clickgate/gateway/durable"
+	"clickgate/gateway/seal"
+	"clickgate/gateway/spool"
+	"clickgate/gateway/stream"
+	"clickgate/scoring"
+	"clickgate/scoring/givt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Options are what a process brings in from outside its configuration.
+type Options struct {
+	Logger   *slog.Logger
+	Registry *prometheus.Registry
+	// StoredThrough binds the release of the spool to the store; see
+	// durable.Dependencies. Nil in a cluster, where Kafka is the log.
+	StoredThrough func(ctx context.Context, topic string) (map[int32]int64, error)
+}
+
+// NewRegistry returns a registry with the Go runtime's and the process's metrics.
+func NewRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// Gateway is one edge gateway: admission to durable log.
+type Gateway struct {
+	Server  *gateway.Server
+	Log     *durable.Log
+	Topics  stream.Topics
+	Control *control.Set
+	Name    string // "region/gateway id"
+
+	cleanup cleanups
+}
+
+// NewGateway opens what a gateway works with and checks Kafka's topics. Nothing
+// serves before Start. After an error nothing stays open.
+func NewGateway(ctx context.Context, cfg *config.Config, opt Options) (*Gateway, error) {
+	g := &Gateway{}
+	if err := g.open(ctx, cfg, opt); err != nil {
+		return nil, errors.Join(err, g.cleanup.run(ctx))
+	}
+	return g, nil
+}
+
+func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) error {
+	snapshot, err := control.Load(cfg.Control.File)
+	if err != nil {
+		return err
+	}
+	g.Control = control.NewSet(snapshot)
+	keys, err := config.LoadMasterKeys(cfg.Keys.MasterFile)
+	if err != nil {
+		return err
+	}
+	scorer, err := newScorer(cfg, keys.Newest, opt.Registry)
+	if err != nil {
+		return err
+	}
+	if err := g.openLog(ctx, cfg, opt); err != nil {
+		return err
+	}
+	g.Server, err = gateway.New(cfg.Gateway, gateway.Dependencies{
+		Control: g.Control, Log: g.Log, Scorer: scorer,
+		Sealer:     seal.NewSealer(keys.Newest, rand.Reader),
+		Pseudonyms: seal.NewPseudonymizer(keys.Newest),
+		Now:        time.Now, Entropy: rand.Reader, Logger: opt.Logger,
+		Registerer: opt.Registry, Gatherer: opt.Registry,
+	})
+	return err
+}
+
+func newScorer(cfg *config.Config, master *seal.Master, reg prometheus.Registerer) (*scoring.Scorer, error) {
+	lists, err := givt.Embedded()
+	if err != nil {
+		return nil, err
+	}
+	return scoring.New(cfg.Scoring, lists, master.Seed("scoring"), reg)
+}
+
+// openLog opens spool and producer. The gateway's name is its region and the id
+// that lives in its spool folder.
+func (g *Gateway) openLog(ctx context.Context, cfg *config.Config, opt Options) error {
+	fsys := spool.OSFS{}
+	disk, recovery, err := spool.Open(fsys, cfg.Spool, spool.Options{Registerer: opt.Registry})
+	if err != nil {
+		return err
+	}
+	g.cleanup.add("spool", func(context.Context) error { return disk.Close() })
+	if recovery.Damaged() {
+		opt.Logger.Warn("the spool was damaged; see what recovery did", "recovery", recovery.String())
+	}
+	id, err := spool.Identity(fsys, cfg.Spool.Dir, rand.Reader)
+	if err != nil {
+		return err
+	}
+	boot, err := spool.NextBoot(fsys, cfg.Spool.Dir, time.Now().UnixMicro())
+	if err != nil {
+		return err
+	}
+	g.Name = cfg.Gateway.Region + "/" + id
+	client, err := kgo.NewClient(append(cfg.Kafka.ClientOptions("clickgate-gateway"), cfg.Kafka.ProducerOptions()...)...)
+	if err != nil {
+		return fmt.Errorf("kafka: %w", err)
+	}
+	g.cleanup.add("kafka producer", func(context.Context) error { client.Close(); return nil })
+	if g.Topics, err = stream.EnsureTopics(ctx, kadm.NewClient(client), &cfg.Kafka); err != nil {
+		return err
+	}
+	g.Log, err = durable.New(cfg.Durable, durable.Dependencies{
+		Spool: disk, Backlog: uint64(recovery.Records), Client: client, Topics: g.Topics,
+		Gateway: g.Name, Boot: boot, AckDeadline: cfg.Kafka.AckDeadline, Now: time.Now,
+		Logger: opt.Logger, Registerer: opt.Registry, StoredThrough: opt.StoredThrough,
+	})
+	return err
+}
+
+// Start begins forwarding and serving.
+func (g *Gateway) Start() error {
+	g.Log.Start()
+	return g.Server.Start()
+}
+
+// Stop drains in the order of a click's life: no new requests, then every event
+// inside durable and on its way, then the final mark; what is open is closed by
+// Close. An error says what was left for the next start.
+func (g *Gateway) Stop(ctx context.Context) error {
+	return errors.Join(g.Server.Stop(ctx), g.Log.Stop(ctx))
+}
+
+// Close releases spool and producer.
+func (g *Gateway) Close(ctx context.Context) error { return g.cleanup.run(ctx) }
+
+// cleanups are run once, last one first.
+type cleanups struct{ list []cleanup }
+
+type cleanup struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (c *cleanups) add(name string, run func(context.Context) error) {
+	c.list = append(c.list, cleanup{name, run})
+}
+
+func (c *cleanups) run(ctx context.Context) error {
+	var errs []error
+	for i := len(c.list) - 1; i >= 0; i-- {
+		if err := c.list[i].run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("closing %s: %w", c.list[i].name, err))
+		}
+	}
+	c.list = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,112 @@
+package report
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Format is how a report is written.
+type Format string
+
+// Formats.
+const (
+	Table Format = "table"
+	CSV   Format = "csv"
+	JSON  Format = "json"
+)
+
+func unknown(f Format) error {
+	return fmt.Errorf("format %q is unknown; use table, csv or json", f)
+}
+
+// grid is a table of text: its columns line up, numbers to the right.
+type grid struct {
+	head  []string
+	right []bool // by column
+	rows  [][]string
+}
+
+// newGrid takes the column names; those that start with > are numbers.
+func newGrid(columns ...string) *grid {
+	g := &grid{}
+	for _, c := range columns {
+		name, right := strings.CutPrefix(c, ">")
+		g.head, g.right = append(g.head, name), append(g.right, right)
+	}
+	return g
+}
+
+func (g *grid) add(cells ...string) { g.rows = append(g.rows, cells) }
+
+func (g *grid) write(w io.Writer) error {
+	all := append([][]string{g.head}, g.rows...)
+	widths := make([]int, len(g.head))
+	for _, row := range all {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(Visible(cell)))
+		}
+	}
+	out := bufio.NewWriter(w)
+	for _, row := range all {
+		var line strings.Builder
+		for i, cell := range row {
+			cell = Visible(cell)
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if g.right[i] {
+				cell = pad + cell
+			} else {
+				cell += pad
+			}
+			if i > 0 {
+				line.WriteString("  ")
+			}
+			line.WriteString(cell)
+		}
+		fmt.Fprintln(out, strings.TrimRight(line.String(), " "))
+	}
+	return out.Flush()
+}
+
+func (g *grid) writeCSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	if err := out.WriteAll(append([][]string{g.head}, g.rows...)); err != nil {
+		return err
+	}
+	return out.Error()
+}
+
+// Visible escapes what a terminal would act on: ids and messages hold what
+// senders wrote.
+func Visible(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
+
+// WriteJSON writes v indented.
+func WriteJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+func number(n int64) string { return strconv.FormatInt(n, 10) }
+
+// hour shows an hour, Unix microseconds, as UTC.
+func hour(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339) }
+
+// instant shows a time, Unix microseconds, as UTC to the microsecond.
+func instant(micros int64) string {
+	return time.UnixMicro(micros).UTC().Format("2006-01-02T15:04:05.000000Z07:00")
+}

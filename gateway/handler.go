@@ -1,0 +1,246 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"clickgate/gateway/click"
+
+	"github.com/valyala/fasthttp"
+)
+
+// handle serves one request. Whatever happens inside, the process lives on.
+func (s *Server) handle(ctx *fasthttp.RequestCtx) {
+	r := routeOf(ctx)
+	defer s.settle(ctx, r)
+	if !s.checkFraming(ctx, r) {
+		return
+	}
+	switch r {
+	case routeClick:
+		s.serveClick(ctx)
+	case routeBeacon:
+		s.serveBeacon(ctx)
+	case routeBatch:
+		s.serveBatch(ctx)
+	}
+}
+
+// settle ends every request: it catches a panic, counts and measures.
+func (s *Server) settle(ctx *fasthttp.RequestCtx, r route) {
+	if p := recover(); p != nil {
+		s.metrics.panics.Inc()
+		// The value of a panic may quote a request, so only its type is logged.
+		s.dep.Logger.Error("request ended in a panic", "route", routeNames[r], "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+		ctx.Response.Reset()
+		s.refuse(ctx, r, 500, codeInternal, "the gateway failed on this request")
+		ctx.SetConnectionClose()
+	}
+	s.metrics.answered(r, ctx.Response.StatusCode())
+	if begun := ctx.Time(); s.metrics.sample() && !begun.IsZero() {
+		s.metrics.seconds[r].Observe(time.Since(begun).Seconds())
+	}
+}
+
+// routeOf matches the path as it was sent: a path that only means the same
+// after decoding is another path.
+func routeOf(ctx *fasthttp.RequestCtx) route {
+	switch string(ctx.URI().PathOriginal()) {
+	case "/c":
+		return routeClick
+	case "/b":
+		return routeBeacon
+	case "/v1/clicks":
+		return routeBatch
+	}
+	return routeOther
+}
+
+// methods of every route, as the Allow header names them.
+var methods = [numRoutes]struct {
+	allow string
+	list  []string
+}{
+	routeClick:  {"GET, HEAD", []string{"GET", "HEAD"}},
+	routeBeacon: {"GET, HEAD, POST", []string{"GET", "HEAD", "POST"}},
+	routeBatch:  {"POST", []string{"POST"}},
+}
+
+// checkFraming refuses what may mean something else to another HTTP parser on
+// the way, before anything is read from it: other versions, transfer encodings,
+// folded headers, a missing host, methods in other letters, bodies without a use.
+func (s *Server) checkFraming(ctx *fasthttp.RequestCtx, r route) bool {
+	h := &ctx.Request.Header
+	length := h.ContentLength()
+	switch version := h.Protocol(); {
+	case string(version) != "HTTP/1.1" && string(version) != "HTTP/1.0":
+		return s.refuseFraming(ctx, r, 505, codeVersion, "use HTTP/1.1 or HTTP/1.0")
+	case length == -1 || hasTransferEncoding(h.RawHeaders()):
+		return s.refuseFraming(ctx, r, 411, codeTransferEncoding, "send the body with Content-Length and without Transfer-Encoding")
+	case hasFold(h.RawHeaders()):
+		return s.refuseFraming(ctx, r, 400, codeFolding, "a header is folded over two lines")
+	case len(h.Host()) == 0 && string(version) == "HTTP/1.1":
+		return s.refuseFraming(ctx, r, 400, codeHost, "the Host header is missing")
+	case r == routeOther:
+		return s.refuseFraming(ctx, r, 404, codePath, "there is nothing at this path")
+	case !slices.Contains(methods[r].list, string(h.Method())):
+		ctx.Response.Header.Set("Allow", methods[r].allow)
+		return s.refuseFraming(ctx, r, 405, codeMethod, "use "+methods[r].allow)
+	case length > s.bodyLimit(r, h.Method()):
+		if s.bodyLimit(r, h.Method()) == 0 {
+			return s.refuseFraming(ctx, r, 400, codeBody, "this request must not have a body")
+		}
+		return s.refuseFraming(ctx, r, 413, codeTooLarge, fmt.Sprintf("the body is longer than %d bytes", s.bodyLimit(r, h.Method())))
+	case len(h.Peek("Content-Encoding")) > 0:
+		return s.refuseFraming(ctx, r, 415, codeContentEncoding, "send the body without Content-Encoding")
+	}
+	return true
+}
+
+// refuseFraming closes the connection too: what follows on it cannot be trusted.
+func (s *Server) refuseFraming(ctx *fasthttp.RequestCtx, r route, status int, code, message string) bool {
+	s.refuse(ctx, r, status, code, message)
+	ctx.SetConnectionClose()
+	return false
+}
+
+func (s *Server) bodyLimit(r route, method []byte) int {
+	switch {
+	case string(method) != "POST":
+		return 0
+	case r == routeBatch:
+		return s.cfg.Limits.MaxBatchBytes
+	default:
+		return s.cfg.Limits.MaxBeaconBytes
+	}
+}
+
+// hasTransferEncoding looks at the bytes themselves, because the HTTP server
+// hides the header when it says identity.
+func hasTransferEncoding(raw []byte) bool {
+	const name = "transfer-encoding"
+	for len(raw) > 0 {
+		if len(raw) > len(name) && raw[0]|0x20 == 't' && bytes.EqualFold(raw[:len(name)], []byte(name)) {
+			return true
+		}
+		i := bytes.IndexByte(raw, '\n')
+		if i < 0 {
+			return false
+		}
+		raw = raw[i+1:]
+	}
+	return false
+}
+
+// hasFold reports a line that begins with white space (RFC 9112 section 5.2).
+func hasFold(raw []byte) bool {
+	return bytes.Contains(raw, []byte("\n ")) || bytes.Contains(raw, []byte("\n\t"))
+}
+
+// errBody says that a body did not arrive whole.
+var errBody = errors.New("body ended early")
+
+// readBody appends the n bytes of the body to buf as they come: what a client
+// only promises costs no memory.
+func readBody(ctx *fasthttp.RequestCtx, buf []byte, n int) ([]byte, error) {
+	stream := ctx.Request.BodyStream()
+	if stream == nil {
+		return append(buf, ctx.Request.Body()...), nil
+	}
+	start := len(buf)
+	for len(buf)-start < n {
+		buf = slices.Grow(buf, min(n-(len(buf)-start), 16<<10))
+		m, err := stream.Read(buf[len(buf):min(cap(buf), start+n)])
+		buf = buf[:len(buf)+m]
+		if err != nil && len(buf)-start < n {
+			if netErr := net.Error(nil); errors.As(err, &netErr) && netErr.Timeout() {
+				return buf, err
+			}
+			return buf, errBody
+		}
+	}
+	return buf, nil
+}
+
+// refuseBody answers a body that did not arrive.
+func (s *Server) refuseBody(ctx *fasthttp.RequestCtx, r route, err error) {
+	if errors.Is(err, errBody) {
+		s.refuseFraming(ctx, r, 400, codeBodyEarly, "the body is shorter than its Content-Length")
+		return
+	}
+	s.refuseFraming(ctx, r, 408, codeTimeout, "the body did not arrive in time")
+}
+
+// refuseUnread answers requests that the HTTP server could not read.
+func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
+	status, code := 400, codeHTTP
+	var small *fasthttp.ErrSmallBuffer
+	if netErr := net.Error(nil); errors.As(err, &small) {
+		status, code = 431, codeHeaderTooLarge
+	} else if errors.As(err, &netErr) && netErr.Timeout() {
+		status, code = 408, codeTimeout
+	}
+	s.refuse(ctx, routeOther, status, code, "the request is not HTTP as this server reads it")
+	ctx.SetConnectionClose()
+	s.metrics.answered(routeOther, status)
+}
+
+// receive reads what every entry path wants to know of the client.
+func (s *Server) receive(ctx *fasthttp.RequestCtx, e *event) {
+	h := &ctx.Request.Header
+	sig := &e.signals
+	var known bool
+	if sig.IP, known = s.clientAddr(ctx); !known {
+		e.click.Flags |= click.FlagAddressUnknown
+	}
+	var cut [3]bool
+	sig.UserAgent, cut[0] = mend(view(h.UserAgent()), maxAgent)
+	sig.Referer, cut[1] = mend(view(h.Referer()), maxReferer)
+	sig.AcceptLanguage, cut[2] = mend(view(h.Peek("Accept-Language")), maxLanguage)
+	if cut[0] || cut[1] || cut[2] {
+		e.click.Flags |= click.FlagTruncated
+	}
+	if isPrefetch(h) {
+		e.click.Flags |= click.FlagPrefetch
+	}
+	if ctx.IsHead() {
+		e.click.Flags |= click.FlagHead
+	}
+}
+
+// clientAddr is the one client address that limits, lists, features and store
+// use. When it is not known it is the nearest address that can be vouched for.
+func (s *Server) clientAddr(ctx *fasthttp.RequestCtx) (addr netip.Addr, known bool) {
+	return s.trust.Client(addrOf(ctx.RemoteAddr()), ctx.Request.Header.PeekAll("X-Forwarded-For"))
+}
+
+// prefetchHeaders are the ways browsers say that nobody clicked yet.
+var prefetchHeaders = [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"}
+
+func isPrefetch(h *fasthttp.RequestHeader) bool {
+	for _, name := range prefetchHeaders {
+		v := h.Peek(name)
+		for _, word := range [...]string{"prefetch", "prerender", "preview"} {
+			if containsFold(v, word) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// containsFold looks for an ASCII word in lower case.
+func containsFold(b []byte, word string) bool {
+	for ; len(b) >= len(word); b = b[1:] {
+		if bytes.EqualFold(b[:len(word)], []byte(word)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,36 @@
+package timescale
+
+import (
+	"testing"
+
+	"clickgate/aggregate"
+	"clickgate/aggregate/storetest"
+)
+
+func BenchmarkPostgres(b *testing.B) { bench(b, &postgres) }
+
+func BenchmarkTimescale(b *testing.B) { bench(b, &tsdb) }
+
+func bench(b *testing.B, s *server) {
+	s.dsn(b)
+	storetest.Bench(b, func(b *testing.B) aggregate.Store { return s.open(b) }, plainCopy)
+}
+
+// plainCopy is one COPY into the same table with its indexes, without position,
+// staging, lookups, evidence and counts.
+func plainCopy(b *testing.B, s aggregate.Store, rows []aggregate.ClickRow) {
+	err := s.InTx(b.Context(), func(a aggregate.Tx) error {
+		t := a.(*tx)
+		if err := t.ready(idTimes(rows)); err != nil {
+			return err
+		}
+		sql := "COPY clicks (" + clickColumns + ") FROM STDIN (FORMAT binary)"
+		return t.copyIn(b.Context(), "clicks", sql, len(rows), func(c *copyBuf, i int) {
+			c.row(clickCount)
+			encodeClick(c, &rows[i])
+		})
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,141 @@
+package timescale
+
+import (
+	"context"
+	"encoding/binary"
+	"iter"
+	"math"
+	"strings"
+
+	"clickgate/aggregate"
+	"clickgate/gateway/click"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// clickColumns are the columns of clicks in the order of encodeClick and
+// clickScan; ingested_at has a default.
+const clickColumns = `tenant_id, event_id, id_time, event_time, received_at, source_id, entry,
+  click_id, repeat_key, flags, advertiser_id, campaign_id, ad_group_id, creative_id, publisher_id,
+  placement_id, landing_host, referer_host, country, price_micros, currency, pricing, rate_card,
+  ip_key, agent_key, key_epoch, ip_prefix, asn, agent_family, state, reasons, score, vector_version,
+  vector, lists_hash, policy_hash, model_hash, model_slot, gateway, boot, seq, partition, rec_offset`
+
+var clickCount = strings.Count(clickColumns, ",") + 1
+
+// encodeClick appends one row for COPY, without n.
+func encodeClick(c *copyBuf, r *aggregate.ClickRow) {
+	v := &r.Verdict
+	c.text(r.TenantID)
+	c.bytes(r.EventID[:])
+	c.time(r.IDTime)
+	c.time(r.EventTime)
+	c.time(r.ReceivedAt)
+	c.text(r.SourceID)
+	c.int2(uint8(r.Entry))
+	if r.ClickID.IsZero() {
+		c.null()
+	} else {
+		c.bytes(r.ClickID[:])
+	}
+	c.int8(r.RepeatKey)
+	c.int4(int32(r.Flags))
+	for _, s := range [...]string{r.AdvertiserID, r.CampaignID, r.AdGroupID, r.CreativeID, r.PublisherID,
+		r.PlacementID, r.LandingHost, r.RefererHost, r.Country} {
+		c.text(s)
+	}
+	c.int8(r.PriceMicros)
+	c.text(r.Currency)
+	c.int2(uint8(r.Pricing))
+	c.text(r.RateCard)
+	c.bytes(r.IPKey[:])
+	c.bytes(r.AgentKey[:])
+	c.int4(int32(r.KeyEpoch))
+	c.text(r.IPPrefix)
+	c.int8(int64(r.ASN))
+	c.text(r.AgentFamily)
+	encodeVerdict(c, v)
+	c.text(r.Ingest.Gateway)
+	c.int8(int64(r.Ingest.Boot))
+	c.int8(int64(r.Ingest.Seq))
+	c.int4(r.Partition)
+	c.int8(r.Offset)
+}
+
+func encodeVerdict(c *copyBuf, v *click.Verdict) {
+	c.int2(uint8(v.State))
+	c.int8(int64(v.Reasons))
+	c.float8(v.Score)
+	c.int4(int32(v.VectorVersion))
+	if v.VectorVersion == 0 {
+		c.null()
+	} else {
+		c.size(4 * click.VectorSize)
+		for _, f := range v.Vector {
+			c.b = binary.LittleEndian.AppendUint32(c.b, math.Float32bits(f))
+		}
+	}
+	c.int8(int64(v.ListsHash))
+	c.int8(int64(v.PolicyHash))
+	c.int8(int64(v.ModelHash))
+	c.int2(uint8(v.ModelSlot))
+}
+
+// InsertClicks implements aggregate.Tx.
+func (t *tx) InsertClicks(ctx context.Context, rows []aggregate.ClickRow) ([]bool, error) {
+	if len(rows) == 0 {
+		return nil, nil
+	}
+	if err := t.ready(idTimes(rows)); err != nil {
+		return nil, err
+	}
+	if err := t.stage(ctx, rows); err != nil {
+		return nil, err
+	}
+	got := make([]aggregate.EventKey, 0, len(rows))
+	err := t.query(ctx, "clicks", insertClicksSQL, func(r pgx.Rows) error {
+		var k aggregate.EventKey
+		err := r.Scan(&k.TenantID, (*[16]byte)(&k.EventID), (*micros)(&k.IDTime))
+		got = append(got, k)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	fresh := inserted(func(i int) aggregate.EventKey { return aggregate.KeyOf(rows[i].Click) }, len(rows), got)
+	return fresh, t.insertEvidence(ctx, rows, fresh)
+}
+
+func idTimes(rows []aggregate.ClickRow) iter.Seq[int64] {
+	return func(yield func(int64) bool) {
+		for i := range rows {
+			if !yield(rows[i].IDTime) {
+				return
+			}
+		}
+	}
+}
+
+const evidenceSQL = `COPY click_evidence (tenant_id, event_id, id_time, received_at, evidence) FROM STDIN (FORMAT binary)`
+
+// insertEvidence keeps the sealed part of the clicks that are new. They are new
+// in this transaction, so nothing can be in the way of a plain COPY.
+func (t *tx) insertEvidence(ctx context.Context, rows []aggregate.ClickRow, fresh []bool) error {
+	some := make([]*aggregate.ClickRow, 0, len(rows))
+	for i := range rows {
+		if fresh[i] && len(rows[i].Evidence) > 0 {
+			some = append(some, &rows[i])
+		}
+	}
+	if len(some) == 0 {
+		return nil
+	}
+	return t.copyIn(ctx, "click evidence", evidenceSQL, len(some), func(c *copyBuf, i int) {
+		c.row(5)
+		c.text(some[i].TenantID)
+		c.bytes(some[i].EventID[:])
+		c.time(some[i].IDTime)
+		c.time(some[i].ReceivedAt)
+		c.bytes(some[i].Evidence)
+	})
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package timescale
+
+const raceEnabled = false

@@ -1,0 +1,200 @@
+package timescale
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"clickgate/aggregate"
+	"clickgate/aggregate/sqlite"
+	"clickgate/aggregate/storetest"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+)
+
+// server is a database server that the tests may use.
+type server struct {
+	name   string
+	env    string // variable with its postgres:// URL
+	serial string // why cases with several connections are left out
+}
+
+var (
+	postgres = server{name: "PostgreSQL", env: "CLICKGATE_TEST_POSTGRES"}
+	tsdb     = server{name: "TimescaleDB", env: "CLICKGATE_TEST_TIMESCALE",
+		serial: "the TimescaleDB front has one backend: an open transaction blocks all other connections"}
+)
+
+// dsn returns the server's URL, or skips.
+func (s *server) dsn(t testing.TB) string {
+	t.Helper()
+	dsn := os.Getenv(s.env)
+	if dsn == "" {
+		t.Skipf("%s is not set: \"make services\" installs a %s server and \"make test\" starts it; "+
+			"or run tools/services/with go test ./timescale", s.env, s.name)
+	}
+	return dsn
+}
+
+var schemas atomic.Int64
+
+// open returns a migrated store in a schema of its own, which goes with the test.
+func (s *server) open(t testing.TB) *Store {
+	t.Helper()
+	cfg := Config{MaxConns: 6, Now: func() time.Time { return storetest.Base }}
+	if s.serial != "" {
+		cfg.MaxConns = 1
+	}
+	return s.openWith(t, cfg)
+}
+
+// openWith is open with a configuration of the test's own.
+func (s *server) openWith(t testing.TB, cfg Config) *Store {
+	t.Helper()
+	store := openIn(t, s.schema(t), cfg)
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// schema makes a schema that goes with the test and returns the URL of a
+// connection that lives in it.
+func (s *server) schema(t testing.TB) string {
+	t.Helper()
+	u, err := url.Parse(s.dsn(t))
+	if err != nil {
+		t.Fatalf("%s: %v", s.env, err)
+	}
+	schema := fmt.Sprintf("test_%d_%d", os.Getpid(), schemas.Add(1))
+	s.admin(t, "CREATE SCHEMA "+schema)
+	t.Cleanup(func() { s.admin(t, "DROP SCHEMA "+schema+" CASCADE") })
+	q := u.Query()
+	q.Set("search_path", schema)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+func openIn(t testing.TB, dsn string, cfg Config) *Store {
+	t.Helper()
+	store, err := Open(t.Context(), dsn, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// TestMigrateAtOnce: several processes migrate one empty schema at once.
+func TestMigrateAtOnce(t *testing.T) {
+	t.Parallel()
+	dsn := postgres.schema(t)
+	var stores [3]*Store
+	var wg sync.WaitGroup
+	for i := range stores {
+		stores[i] = openIn(t, dsn, Config{MaxConns: 3, Now: func() time.Time { return storetest.Base }})
+		wg.Go(func() {
+			if err := stores[i].Migrate(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	storetest.NewHistory(4, 4).Play(t, stores[1])
+}
+
+// TestErrors: what a user gets wrong is named, and the password is not.
+func TestErrors(t *testing.T) {
+	t.Parallel()
+	const secret = "hunter2hunter2"
+	for _, dsn := range []string{
+		"postgres://u:" + secret + "@127.0.0.1:1/db?connect_timeout=2",
+		"postgres://u:" + secret + "@127.0.0.1:notaport/db",
+		"postgres://u:" + secret + "@127.0.0.1:1/db?sslmode=sometimes",
+	} {
+		_, err := Open(t.Context(), dsn, Config{})
+		if err == nil || !strings.Contains(err.Error(), "store.dsn") || strings.Contains(err.Error(), secret) {
+			t.Errorf("Open says %v; want store.dsn in it and no password", err)
+		}
+	}
+}
+
+// admin runs one statement on a connection of its own. It ignores the test's
+// context, because a cleanup runs after that has ended.
+func (s *server) admin(t testing.TB, statement string) {
+	t.Helper()
+	ctx := t.Context()
+	if ctx.Err() != nil {
+		var cancel func()
+		ctx, cancel = cleanupContext()
+		defer cancel()
+	}
+	conn, err := pgx.Connect(ctx, s.dsn(t))
+	if err != nil {
+		t.Fatalf("%s: %v", s.env, err)
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	if _, err := conn.Exec(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func openSQLite(t testing.TB) *sqlite.Store {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "clicks.db"), sqlite.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *server) options(histories int) storetest.Options {
+	return storetest.Options{Serial: s.serial, Histories: histories, DB: func(store aggregate.Store) *sql.DB {
+		return stdlib.OpenDBFromPool(store.(*Store).Pool())
+	}}
+}
+
+func TestPostgres(t *testing.T) {
+	postgres.dsn(t)
+	storetest.Run(t, func(t *testing.T) aggregate.Store { return postgres.open(t) }, postgres.options(2))
+}
+
+func TestTimescale(t *testing.T) {
+	tsdb.dsn(t)
+	storetest.Run(t, func(t *testing.T) aggregate.Store { return tsdb.open(t) }, tsdb.options(1))
+}
+
+// TestEqualReports plays one history into SQLite and into every server there is.
+func TestEqualReports(t *testing.T) {
+	for _, s := range []*server{&postgres, &tsdb} {
+		t.Run(s.name, func(t *testing.T) {
+			s.dsn(t)
+			h := storetest.NewHistory(11, 30)
+			want, got := openSQLite(t), s.open(t)
+			a, b := h.Play(t, want), h.Play(t, got)
+			for i := range a {
+				if a[i] != b[i] {
+					t.Errorf("batch %d gives %+v on SQLite and %+v on %s", i, a[i], b[i], s.name)
+				}
+			}
+			storetest.Compare(t, h.IDs(), want, got)
+		})
+	}
+}
+
+func cleanupContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 30*time.Second)
+}

@@ -14,7 +14,6 @@ const (
 	codeVersion          = "http_version"
 	codeTransferEncoding = "transfer_encoding"
 	codeFolding          = "header_folding"
-	codeHost             = "missing_host"
 	codePath             = "not_found"
 	codeMethod           = "method_not_allowed"
 	codeBody             = "unexpected_body"

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"slices"
@@ -74,7 +73,7 @@ var methods = [numRoutes]struct {
 
 // checkFraming refuses what may mean something else to another HTTP parser on
 // the way, before anything is read from it: other versions, transfer encodings,
-// folded headers, a missing host, methods in other letters, bodies without a use.
+// folded headers, methods in other letters, bodies without a use.
 func (s *Server) checkFraming(ctx *fasthttp.RequestCtx, r route) bool {
 	h := &ctx.Request.Header
 	length := h.ContentLength()
@@ -85,8 +84,6 @@ func (s *Server) checkFraming(ctx *fasthttp.RequestCtx, r route) bool {
 		return s.refuseFraming(ctx, r, 411, codeTransferEncoding, "send the body with Content-Length and without Transfer-Encoding")
 	case hasFold(h.RawHeaders()):
 		return s.refuseFraming(ctx, r, 400, codeFolding, "a header is folded over two lines")
-	case len(h.Host()) == 0 && string(version) == "HTTP/1.1":
-		return s.refuseFraming(ctx, r, 400, codeHost, "the Host header is missing")
 	case r == routeOther:
 		return s.refuseFraming(ctx, r, 404, codePath, "there is nothing at this path")
 	case !slices.Contains(methods[r].list, string(h.Method())):
@@ -159,13 +156,18 @@ func readBody(ctx *fasthttp.RequestCtx, buf []byte, n int) ([]byte, error) {
 		m, err := stream.Read(buf[len(buf):min(cap(buf), start+n)])
 		buf = buf[:len(buf)+m]
 		if err != nil && len(buf)-start < n {
-			if netErr := net.Error(nil); errors.As(err, &netErr) && netErr.Timeout() {
+			if isTimeout(err) {
 				return buf, err
 			}
 			return buf, errBody
 		}
 	}
 	return buf, nil
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }
 
 // refuseBody answers a body that did not arrive.
@@ -181,9 +183,9 @@ func (s *Server) refuseBody(ctx *fasthttp.RequestCtx, r route, err error) {
 func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
 	status, code := 400, codeHTTP
 	var small *fasthttp.ErrSmallBuffer
-	if netErr := net.Error(nil); errors.As(err, &small) {
+	if errors.As(err, &small) {
 		status, code = 431, codeHeaderTooLarge
-	} else if errors.As(err, &netErr) && netErr.Timeout() {
+	} else if isTimeout(err) {
 		status, code = 408, codeTimeout
 	}
 	s.refuse(ctx, routeOther, status, code, "the request is not HTTP as this server reads it")

@@ -38,7 +38,8 @@ type params struct {
 func (p *params) read(query []byte, q *edge.Query) *fault {
 	f := q.Parse(query, knownParams)
 	if f != nil {
-		p.ambiguous = q.Parse(query, identityParams) != nil
+		identity := q.Parse(query, identityParams)
+		p.ambiguous = identity != nil && identity.Field != ""
 	}
 	p.token, _ = q.Get(paramToken)
 	p.source, _ = q.Get(paramSource)

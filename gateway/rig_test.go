@@ -175,7 +175,9 @@ func (l *fakeLog) release(err error) int {
 }
 
 // fakeScorer judges by the agent alone, or does what it is told.
-type fakeScorer struct{ do atomic.Pointer[func(*click.Click, *click.Signals)] }
+type fakeScorer struct {
+	do atomic.Pointer[func(*click.Click, *click.Signals)]
+}
 
 func (f *fakeScorer) Score(c *click.Click, s *click.Signals) {
 	if do := f.do.Load(); do != nil {

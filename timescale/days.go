@@ -22,7 +22,7 @@ const (
 	daysAhead = 2
 )
 
-// splitTables are the tables that migrations split by day, with the column.
+// splitTables are the tables that migrations split by day.
 var splitTables = [...]string{"clicks", "click_evidence", "click_minutes"}
 
 // days keeps the partitions of plain PostgreSQL; TimescaleDB makes its own

@@ -38,7 +38,7 @@ func (b *bits32) ScanInt64(v pgtype.Int8) error {
 	return nil
 }
 
-// optional is the text of a uuid column that may be NULL.
+// optional is a uuid column that may be NULL, which reads as zero.
 type optional [16]byte
 
 // ScanUUID implements pgtype.UUIDScanner.

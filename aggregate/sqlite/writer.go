@@ -18,12 +18,15 @@ import (
 type writer struct {
 	db   *sql.DB
 	turn chan struct{} // holds one token: whose turn it is
+	gone chan struct{} // closed with the store
 	conn *sql.Conn
 	stmt map[string]*sql.Stmt
 }
 
+var errClosed = errors.New("store is closed")
+
 func newWriter(db *sql.DB) *writer {
-	w := &writer{db: db, turn: make(chan struct{}, 1), stmt: make(map[string]*sql.Stmt)}
+	w := &writer{db: db, turn: make(chan struct{}, 1), gone: make(chan struct{}), stmt: make(map[string]*sql.Stmt)}
 	w.turn <- struct{}{}
 	return w
 }
@@ -36,6 +39,8 @@ func (w *writer) take(ctx context.Context) error {
 	select {
 	case <-w.turn:
 		return nil
+	case <-w.gone:
+		return errClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -70,7 +75,12 @@ func (w *writer) drop() error {
 }
 
 func (w *writer) close() error {
-	<-w.turn // never given back: later writes wait for their context
+	select {
+	case <-w.turn: // never given back
+	case <-w.gone:
+		return nil
+	}
+	close(w.gone)
 	return w.drop()
 }
 

@@ -160,5 +160,5 @@ func retriedTransaction(e *env) {
 	if !slices.Equal(got, want) {
 		e.Errorf("results of retried transactions are\n%v, want\n%v", got, want)
 	}
-	Compare(e, h.sample(4), e.store, other)
+	Compare(e, h.Sample(12), e.store, other)
 }

@@ -16,7 +16,7 @@ import (
 type Options struct {
 	// Serial, when not empty, says why concurrent cases are skipped.
 	Serial string
-	// Histories is the number of random histories to play; 0 means 4.
+	// Histories is the number of random histories to play; 0 means 3.
 	Histories int
 	// DB reads the tables of a store; poison records have no report.
 	DB func(aggregate.Store) *sql.DB
@@ -27,7 +27,7 @@ type Options struct {
 func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 	t.Helper()
 	if opts.Histories == 0 {
-		opts.Histories = 4
+		opts.Histories = 3
 	}
 	cases := []struct {
 		name string

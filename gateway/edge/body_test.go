@@ -131,6 +131,7 @@ func TestSplit(t *testing.T) {
 		{"opening bracket alone", mark + `[`, "", []want{{"[", CodeBadJSON}}},
 		{"missing element", `[{},,{}]`, "", []want{{"{}", ""}, {",{}]", CodeBadJSON}}},
 		{"brackets do not match", `[{"a":1]},{}]`, "", []want{{`{"a":1]},{}]`, CodeBadJSON}}},
+		{"one bracket too many", `[{"a":1}},{"b":{},{}]`, "", []want{{`{"a":1}},{"b":{},{}]`, CodeBadJSON}}},
 		{"text behind the array", `[{}]{}`, "", []want{{"{}", ""}, {"{}", CodeTrailingData}}},
 		{"text behind an empty array", `[] x`, "", []want{{"x", CodeTrailingData}}},
 		{"missing quote lets no text become an item", `[{"a":"x},{"ua":"\"},{\"event_id\":\"evil\"},{\""},{}]`, "",

@@ -3,7 +3,6 @@ package edge
 import (
 	"bytes"
 	"fmt"
-	"unicode/utf8"
 )
 
 const (
@@ -256,81 +255,5 @@ func (r *reader) number() *Error {
 			return r.fail(CodeBadJSON, "an exponent without digits")
 		}
 	}
-	return nil
-}
-
-// plain marks the bytes of a string that need no second look.
-var plain = func() (t [256]bool) {
-	for c := ' '; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
-
-// str reads a string and returns what stands between its quotes.
-func (r *reader) str() (raw []byte, escaped bool, err *Error) {
-	r.i++
-	start := r.i
-	for {
-		r.plainText()
-		switch c := r.peek(); {
-		case r.i == len(r.b):
-			return nil, false, r.fail(CodeBadJSON, "a string does not end")
-		case c == '"':
-			r.i++
-			return r.b[start : r.i-1], escaped, nil
-		case c == '\\':
-			escaped = true
-			if err := r.escape(); err != nil {
-				return nil, false, err
-			}
-		case c == 0:
-			return nil, false, r.fail(CodeNULByte, "a string holds a NUL byte")
-		case c < ' ':
-			return nil, false, r.fail(CodeControlCharacter, "a control character in a string must be escaped")
-		default:
-			_, n := utf8.DecodeRune(r.b[r.i:])
-			if n == 1 {
-				return nil, false, r.fail(CodeBadUTF8, "a string holds bytes that are no UTF-8")
-			}
-			r.i += n
-		}
-	}
-}
-
-// plainText skips bytes that need no second look, the bulk of every item.
-func (r *reader) plainText() {
-	b := r.b[r.i:]
-	for n, c := range b {
-		if !plain[c] {
-			r.i += n
-			return
-		}
-	}
-	r.i = len(r.b)
-}
-
-// escape reads one escape, or two that make a surrogate pair.
-func (r *reader) escape() *Error {
-	if r.i+1 < len(r.b) && simpleEscape(r.b[r.i+1]) != 0 {
-		r.i += 2
-		return nil
-	}
-	c := hex4(r.b[r.i:])
-	switch {
-	case c < 0:
-		return r.fail(CodeBadJSON, "an unknown escape in a string")
-	case c == 0:
-		return r.fail(CodeNULByte, "a string holds U+0000")
-	case c >= 0xD800 && c < 0xDC00:
-		low := hex4(r.b[r.i+6:])
-		if low < 0xDC00 || low > 0xDFFF {
-			return r.fail(CodeLoneSurrogate, "a high surrogate needs a low one after it")
-		}
-		r.i += 6
-	case c >= 0xDC00 && c < 0xE000:
-		return r.fail(CodeLoneSurrogate, "a low surrogate needs a high one before it")
-	}
-	r.i += 6
 	return nil
 }

@@ -2,8 +2,6 @@ package edge
 
 import (
 	"math"
-	"unicode/utf16"
-	"unicode/utf8"
 	"unsafe"
 )
 
@@ -93,84 +91,6 @@ func (v Value) tooLarge() *Error {
 }
 
 func (v Value) wrongType(message string) *Error { return fail(CodeWrongType, v.field, message) }
-
-// unquote returns the text of a checked string body: body itself, or without
-// escapes in s. Text never grows by unescaping, and s.text is only appended to,
-// so earlier strings stay whole even when it moves.
-func (s *Scratch) unquote(body []byte, escaped bool) string {
-	if !escaped {
-		return alias(body)
-	}
-	start := len(s.text)
-	for i := 0; i < len(body); {
-		if body[i] != '\\' {
-			s.text = append(s.text, body[i])
-			i++
-			continue
-		}
-		if c := simpleEscape(body[i+1]); c != 0 {
-			s.text = append(s.text, c)
-			i += 2
-			continue
-		}
-		c := hex4(body[i:])
-		i += 6
-		if utf16.IsSurrogate(c) {
-			c = utf16.DecodeRune(c, hex4(body[i:]))
-			i += 6
-		}
-		s.text = utf8.AppendRune(s.text, c)
-	}
-	return alias(s.text[start:])
-}
-
-// simpleEscape returns what a two-byte escape stands for, 0 for another byte.
-func simpleEscape(c byte) byte {
-	switch c {
-	case '"', '\\', '/':
-		return c
-	case 'b':
-		return '\b'
-	case 'f':
-		return '\f'
-	case 'n':
-		return '\n'
-	case 'r':
-		return '\r'
-	case 't':
-		return '\t'
-	}
-	return 0
-}
-
-// hex4 returns the code unit of a \uXXXX at the start of b, else -1.
-func hex4(b []byte) rune {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return -1
-	}
-	var r rune
-	for _, c := range b[2:6] {
-		d := hexDigit(c)
-		if d < 0 {
-			return -1
-		}
-		r = r<<4 | rune(d)
-	}
-	return r
-}
-
-// hexDigit returns the value of a hexadecimal digit, else -1.
-func hexDigit(c byte) int {
-	switch {
-	case isDigit(c):
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
-}
 
 // alias returns b as a string without a copy; it is valid as long as b is not
 // written to.

@@ -50,15 +50,16 @@ type Globals struct {
 type cli struct {
 	Globals
 
-	Gateway   gatewayCmd   `cmd:"" help:"Run an edge gateway: clicks in, to Kafka."`
-	Aggregate aggregateCmd `cmd:"" help:"Run an aggregator: Kafka to the store."`
-	Migrate   migrateCmd   `cmd:"" help:"Bring the store to the schema of this version; before aggregators and gateways are upgraded."`
-	Token     tokenGroup   `cmd:"" help:"Mint and open click tokens."`
-	Keys      keysGroup    `cmd:"" help:"Master keys, which seal personal data."`
-	Report    reportGroup  `cmd:"" help:"Billing and audit reports."`
-	Trace     traceCmd     `cmd:"" help:"Show one event at every stage it passed."`
-	Config_   configGroup  `cmd:"" name:"config" help:"Check and show the configuration."`
-	Version   versionCmd   `cmd:"" help:"Show the version."`
+	Standalone standaloneCmd `cmd:"" help:"Run every stage in one process, with embedded defaults."`
+	Gateway    gatewayCmd    `cmd:"" help:"Run an edge gateway: clicks in, to Kafka."`
+	Aggregate  aggregateCmd  `cmd:"" help:"Run an aggregator: Kafka to the store."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring the store to the schema of this version; before aggregators and gateways are upgraded."`
+	Token      tokenGroup    `cmd:"" help:"Mint and open click tokens."`
+	Keys       keysGroup     `cmd:"" help:"Master keys, which seal personal data."`
+	Report     reportGroup   `cmd:"" help:"Billing and audit reports."`
+	Trace      traceCmd      `cmd:"" help:"Show one event at every stage it passed."`
+	Config_    configGroup   `cmd:"" name:"config" help:"Check and show the configuration."`
+	Version    versionCmd    `cmd:"" help:"Show the version."`
 }
 
 // session is what a command's Run gets.

@@ -130,6 +130,8 @@ type Source struct {
 	File string   // YAML file; empty for none
 	Env  []string // NAME=value, as os.Environ gives them
 	Set  []string // key=value
+	// Defaults are a command's own, key=value; everything else wins over them.
+	Defaults []string
 	// Data is the folder whose files stand in for paths that nothing else
 	// names. Empty for none, as in a cluster: there, a spool in a folder that
 	// nobody chose would lose acknowledged clicks with its container.
@@ -147,6 +149,9 @@ type Loaded struct {
 // holds no secret. Values are checked by Validate.
 func Load(src Source) (*Loaded, error) {
 	l := &Loaded{Config: DefaultConfig(), origins: map[string]Origin{}}
+	if err := l.overlayDefaults(src.Defaults); err != nil {
+		return nil, err
+	}
 	if err := l.overlayFile(src.File); err != nil {
 		return nil, err
 	}

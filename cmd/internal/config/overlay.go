@@ -48,18 +48,29 @@ func (l *Loaded) overlayEnv(env []string) error {
 	return nil
 }
 
+// overlayDefaults lays a command's own defaults over the components'.
+func (l *Loaded) overlayDefaults(set []string) error {
+	return l.overlayPairs(set, "default of the command", func(string) string { return "default of the command" })
+}
+
 // overlaySet lays --set flags over l.
 func (l *Loaded) overlaySet(set []string) error {
+	return l.overlayPairs(set, "flag --set", func(key string) string { return "flag --set " + key })
+}
+
+// overlayPairs lays key=value pairs over l; where names their place in errors,
+// origin that of one value.
+func (l *Loaded) overlayPairs(set []string, where string, origin func(key string) string) error {
 	for _, entry := range set {
 		key, text, ok := strings.Cut(entry, "=")
 		if !ok {
-			return &Error{Key: shortKey(key), Text: "has no value; write --set key=value", Where: "flag --set"}
+			return &Error{Key: shortKey(key), Text: "has no value; write --set key=value", Where: where}
 		}
 		f, known := l.lookup(key)
 		if !known {
-			return &Error{Key: shortKey(key), Text: "is unknown; " + hint(key, l.keys()), Where: "flag --set"}
+			return &Error{Key: shortKey(key), Text: "is unknown; " + hint(key, l.keys()), Where: where}
 		}
-		if err := l.setFrom(f, text, "flag --set "+key); err != nil {
+		if err := l.setFrom(f, text, origin(key)); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -123,7 +122,7 @@ func (f *logFeed) send(ctx context.Context, b *batch) error {
 	f.tally.batch(n, got, ok)
 	if ok && b.repeat {
 		copies, _ := f.deliver(ctx, body, n)
-		f.tally.repeated(copies.Accepted)
+		f.tally.log(func(t *FeedTally) { t.Redelivered += copies.Accepted })
 	}
 	return nil
 }
@@ -146,27 +145,22 @@ func (f *logFeed) deliver(ctx context.Context, body []byte, n int64) (got taken,
 			}
 		}
 		if !a.refused() {
-			f.tally.unsure(LogFeed, n)
+			f.tally.log(func(t *FeedTally) { t.Unsure += n })
 		}
 		if err == nil && a.final() || !f.clock.wait(ctx, f.cfg.Now().Add(max(pause, a.retryAfter()))) {
 			return taken{}, false
 		}
-		f.tally.retry()
+		f.tally.log(func(t *FeedTally) { t.Retries++ })
 	}
 }
 
-// taken reads the beginning of a batch's answer; the list of items that follows
-// was cut.
+// taken reads the answer to a batch of n items.
 func (a *answer) taken(n int64) (t taken, err error) {
-	head, _, ok := bytes.Cut(a.body, []byte(`,"items"`))
-	if !ok {
-		return t, errors.New("the answer has no items")
-	}
-	if err := json.Unmarshal(append(head, '}'), &t); err != nil {
-		return t, err
+	if err := json.Unmarshal(a.body, &t); err != nil {
+		return taken{}, err
 	}
 	if t.Accepted+t.Malformed != n {
-		return t, fmt.Errorf("%d items were answered of %d", t.Accepted+t.Malformed, n)
+		return taken{}, fmt.Errorf("%d items were answered of %d", t.Accepted+t.Malformed, n)
 	}
 	return t, nil
 }

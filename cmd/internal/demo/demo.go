@@ -104,8 +104,11 @@ func (f *Feed) senders() *errgroup.Group {
 	return g
 }
 
-// do sends a request and reads the answer, of which the first KiB matter. A
-// request that was begun is not given up when the feed ends.
+// maxAnswer bounds what is read of an answer; those to batches are 6 KiB.
+const maxAnswer = 64 << 10
+
+// do sends a request and reads the answer. A request that was begun is not given
+// up when the feed ends.
 func (f *Feed) do(ctx context.Context, method, path string, body io.Reader, header http.Header) (*answer, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerWithin)
 	defer cancel()
@@ -120,10 +123,7 @@ func (f *Feed) do(ctx context.Context, method, path string, body io.Reader, head
 	}
 	defer resp.Body.Close()
 	a := &answer{status: resp.StatusCode, header: resp.Header}
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, 1<<10)); err != nil {
-		return nil, err
-	}
-	_, err = io.Copy(io.Discard, resp.Body) // the connection is used again
+	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	return a, err
 }
 

@@ -21,7 +21,7 @@ type tenantTraffic struct {
 	tenant, advertiser, landing string
 	key                         *token.Key
 	seed                        uint64
-	feed                        string // its name; that of an attack is "attack"
+	feed                        string // its name in the tally, except for the attack
 }
 
 const priceMicros = 250_000 // 0.25 EUR
@@ -37,11 +37,11 @@ func (c *Config) traffics() []tenantTraffic {
 			Start: c.AttackAfter, Lasts: c.AttackFor, Addresses: c.Attackers, Rate: c.AttackRate, Campaign: paidCampaign,
 		}}
 	}
-	all := []tenantTraffic{{p, Tenant, "acme", "https://shop.example/spring", c.TokenKey, c.Seed, "paid"}}
+	all := []tenantTraffic{{p, Tenant, "acme", "https://shop.example/spring", c.TokenKey, c.Seed, paidFeedName}}
 	if c.OtherKey != nil {
 		p.Peak, p.People, p.Families = c.OtherPeak, 1000, nil
 		p.Campaigns = []synth.Share{{ID: otherCampaign, Weight: 1}}
-		all = append(all, tenantTraffic{p, OtherTenant, "bikes", "https://bikes.example/winter", c.OtherKey, c.Seed + 1, "other"})
+		all = append(all, tenantTraffic{p, OtherTenant, "bikes", "https://bikes.example/winter", c.OtherKey, c.Seed + 1, otherFeedName})
 	}
 	return all
 }
@@ -133,7 +133,7 @@ func (f *paidFeed) send(ctx context.Context, c *synth.Click, text string) {
 
 func (f *paidFeed) name(l synth.Label) string {
 	if l == synth.Attack {
-		return "attack"
+		return attackFeedName
 	}
 	return f.feed
 }

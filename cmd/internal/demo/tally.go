@@ -3,18 +3,17 @@ package demo
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"text/tabwriter"
-
-	"clickgate/scoring/synth"
 )
 
 // Feeds.
 const (
-	LogFeed = "log"
+	logFeedName    = "log"
+	paidFeedName   = "paid"
+	attackFeedName = "attack"
+	otherFeedName  = "other"
 )
 
 // Tally is the feed's own account, in clicks.
@@ -97,11 +96,4 @@ func (t *Tally) String() string {
 	}
 	w.Flush()
 	return b.String()
-}
-
-// ledger is the account under work; all feeds write it.
-type ledger struct {
-	mu        sync.Mutex
-	feeds     map[string]*FeedTally
-	campaigns map[[2]string]*CampaignTally
 }

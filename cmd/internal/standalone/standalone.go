@@ -1,7 +1,3 @@
-// Package standalone runs every stage of clickgate in one process, with embedded
-// defaults: the spool is the durable log, an in-memory broker the transport, one
-// SQLite file the store. The code path is the cluster's; kafka.brokers and
-// store.dsn put the real parts in place of the embedded ones.
 package standalone
 
 import (
@@ -19,7 +15,7 @@ import (
 
 // Options are what a standalone process is started with.
 type Options struct {
-	Config   *config.Loaded // completed by Prepare
+	Config   *config.Config // of a folder that Prepare completed
 	Dir      string         // data folder
 	DataFlag string         // " --data DIR" where other commands need it to find the folder
 	Demo     Demo
@@ -39,7 +35,7 @@ const stopTimeout = 20 * time.Second
 // until ctx ends; then it drains and prints the reconciliation. It returns an
 // error when something could not start, or when the books do not balance.
 func Run(ctx context.Context, opt Options) error {
-	s := &process{opt: opt, cfg: &opt.Config.Config}
+	s := &process{opt: opt, cfg: opt.Config}
 	err := s.start(ctx)
 	if err == nil {
 		s.announce()

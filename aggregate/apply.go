@@ -63,7 +63,11 @@ func applyTx(ctx context.Context, tx Tx, b *Batch, res *Result) error {
 			return err
 		}
 	}
-	if deltas := counts.deltas(); len(deltas) > 0 {
+	deltas, err := counts.deltas()
+	if err != nil {
+		return err
+	}
+	if len(deltas) > 0 {
 		if err := tx.AddMinutes(ctx, deltas); err != nil {
 			return err
 		}

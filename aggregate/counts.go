@@ -2,6 +2,8 @@ package aggregate
 
 import (
 	"cmp"
+	"fmt"
+	"math"
 	"slices"
 
 	"clickgate/gateway/click"
@@ -17,6 +19,7 @@ type counter struct {
 	partition int32
 	minutes   map[MinuteKey]*MinuteDelta
 	res       *Result
+	overflow  error
 }
 
 func newCounter(partition int32, res *Result) *counter {
@@ -32,6 +35,9 @@ func (c *counter) add(k MinuteKey, micros int64) {
 		c.minutes[k] = d
 	}
 	d.Count++
+	if d.Micros > math.MaxInt64-micros {
+		c.overflow = fmt.Errorf("the money of campaign %q in minute %d does not fit 64 bits of micros", k.CampaignID, k.Minute)
+	}
 	d.Micros += micros
 	c.res.ByState[k.State]++
 }
@@ -69,14 +75,14 @@ func (c *counter) deadLetter(d *DeadLetterRow) {
 }
 
 // deltas returns the counts in key order, so that no two writers lock rows in
-// opposite orders.
-func (c *counter) deltas() []MinuteDelta {
+// opposite orders. It fails rather than write a negative bill.
+func (c *counter) deltas() ([]MinuteDelta, error) {
 	out := make([]MinuteDelta, 0, len(c.minutes))
 	for _, d := range c.minutes {
 		out = append(out, *d)
 	}
 	sortDeltas(out)
-	return out
+	return out, c.overflow
 }
 
 func sortDeltas(d []MinuteDelta) {

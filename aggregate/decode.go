@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -74,20 +75,34 @@ func checkClick(c *click.Click) error {
 		c.PublisherID, c.PlacementID, c.LandingHost, c.RefererHost, c.Country, c.Currency,
 		c.RateCard, c.IPPrefix, c.AgentFamily, c.Ingest.Gateway,
 	}
-	for _, s := range texts {
-		if !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0 {
-			return fmt.Errorf("a text is not valid UTF-8 or holds NUL")
-		}
+	if err := checkTexts(texts[:]); err != nil {
+		return err
 	}
 	switch {
 	case c.SourceID == "" || c.Ingest.Gateway == "" || c.Ingest.Boot == 0 || c.Ingest.Seq == 0:
-		return fmt.Errorf("source_id or ingest id is missing")
+		return errors.New("source_id or ingest id is missing")
 	case c.PriceMicros < 0 || c.Currency != "" && len(c.Currency) != 3:
 		return fmt.Errorf("price %d in currency %q is not possible", c.PriceMicros, c.Currency)
 	case c.Verdict.State <= click.Redelivered && c.Verdict.State != click.Unscored || c.Verdict.State >= click.NumStates:
 		return fmt.Errorf("verdict state %d is not one of a click", c.Verdict.State)
 	case c.IDTime <= 0 || c.IDTime > maxTime || c.EventTime <= 0 || c.EventTime > maxTime || c.ReceivedAt <= 0 || c.ReceivedAt > maxTime:
-		return fmt.Errorf("a time is out of range")
+		return errors.New("a time is out of range")
+	}
+	return nil
+}
+
+// maxText bounds every text of a row. The edge's own limits are lower; indexes
+// refuse rows not much longer than a few of these together.
+const maxText = 256
+
+func checkTexts(texts []string) error {
+	for _, s := range texts {
+		switch {
+		case !utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0:
+			return errors.New("a text is not valid UTF-8 or holds NUL")
+		case len(s) > maxText:
+			return fmt.Errorf("a text of %d bytes is longer than %d", len(s), maxText)
+		}
 	}
 	return nil
 }
@@ -96,8 +111,15 @@ func checkClick(c *click.Click) error {
 const maxTime = 253_402_300_799_999_999
 
 func checkDeadLetter(d *click.DeadLetter) error {
+	texts := [...]string{d.TenantID, d.SourceID, d.Code, d.Field, d.Ingest.Gateway}
+	if err := checkTexts(texts[:]); err != nil {
+		return err
+	}
+	if !utf8.ValidString(d.Message) || strings.IndexByte(d.Message, 0) >= 0 {
+		return errors.New("the message is not valid UTF-8 or holds NUL")
+	}
 	if d.SourceID == "" || d.Ingest.Gateway == "" || d.Ingest.Boot == 0 || d.Ingest.Seq == 0 || d.ReceivedAt <= 0 || d.ReceivedAt > maxTime {
-		return fmt.Errorf("source_id, received_at or ingest id is missing or out of range")
+		return errors.New("source_id, received_at or ingest id is missing or out of range")
 	}
 	return nil
 }
@@ -106,7 +128,7 @@ func poison(p Partition, r *kgo.Record, err error) PoisonRow {
 	row := PoisonRow{Partition: p, Offset: r.Offset, Reason: err.Error(), Key: r.Key, Value: r.Value}
 	for _, h := range r.Headers {
 		if h.Key == stream.HeaderKind {
-			row.Kind = strings.ToValidUTF8(strings.ReplaceAll(string(h.Value), "\x00", ""), "?")
+			row.Kind = string(h.Value)
 		}
 	}
 	return row

@@ -114,7 +114,8 @@ func (s *Server) comeAgain(ctx *fasthttp.RequestCtx, r route, code, message stri
 	ctx.Response.Header.SetCanonical(headerRetryAfter, valueRetry)
 }
 
-// shed answers a request refused for load. The connection closes, because on a
+// shed answers a request refused for load; a batch, whose body nobody reads,
+// counts once. The connection closes, because on a
 // busy machine even refusing costs.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d decision, e *event) {
 	s.metrics.shed.WithLabelValues(routeNames[r], d.String()).Inc()

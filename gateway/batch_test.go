@@ -10,6 +10,7 @@ import (
 	"unicode/utf16"
 
 	"clickgate/gateway/click"
+	"clickgate/gateway/edge"
 	"clickgate/gateway/token"
 )
 
@@ -414,6 +415,9 @@ func TestItemFields(t *testing.T) {
 			continue
 		}
 		it := b.Items[1]
+		if !slices.ContainsFunc(Codes(), func(d edge.CodeDoc) bool { return d.Code == tt.code }) {
+			t.Errorf("code %s is not documented", tt.code)
+		}
 		if it.Code != tt.code || it.Field != tt.field || it.Message == "" || len(clicks) != 2 || len(letters) != 1 || letters[0].Code != tt.code || r.raw(letters[0]) != raw {
 			t.Errorf("%s: %+v, want %s", raw, it, tt.code)
 		}

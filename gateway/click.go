@@ -22,7 +22,7 @@ func (s *Server) serveClick(ctx *fasthttp.RequestCtx) {
 func (s *Server) serveOne(ctx *fasthttp.RequestCtx, r route, e *event, query, raw []byte) {
 	var p params
 	f := p.read(query, &e.query)
-	if f != nil && p.ambiguous {
+	if f != nil && (p.ambiguous || p.token == "" && p.source == "") {
 		s.refuse(ctx, r, 400, f.Code, f.Message)
 		return
 	}
@@ -73,10 +73,12 @@ func (s *Server) answerOne(ctx *fasthttp.RequestCtx, r route, e *event, landing 
 	switch {
 	case res == recorded:
 		s.metrics.events[c.Entry][endAccepted].Inc()
-	case res == failed && e.redirects(r):
-		s.lost(c.TenantID, c.SourceID)
 	case !e.redirects(r):
 		s.metrics.events[c.Entry][endNotDurable].Inc()
+	case res == failed:
+		s.lost(c.TenantID, c.SourceID)
+	default:
+		s.metrics.events[c.Entry][endLate].Inc() // and lost, if the log fails in the end
 	}
 	switch {
 	case c.Flags&click.FlagPrefetch != 0:

@@ -87,26 +87,29 @@ func (s *Server) finish(e *event, o *outcome) error {
 		EventTime: c.EventTime, ReceivedAt: c.ReceivedAt, Value: e.value,
 	}
 	o.record(&e.record)
-	s.metrics.skew.observe(c.TenantID, c.SourceID, c.ReceivedAt-c.EventTime)
 	return nil
 }
 
 // maxRaw bounds the raw bytes of one dead letter, so that with its seal it fits
-// every record limit on its way. Longer ones are cut.
-const maxRaw = 512 << 10
+// every record limit on its way (1,000,000 bytes in Kafka's client). Longer ones
+// are cut, and the letter's message says so.
+const maxRaw = 960 << 10
 
 // bury makes a dead letter of what source sent: raw bytes as they came, sealed.
 func (s *Server) bury(e *event, o *outcome, f *fault, raw []byte) error {
 	c := &e.click
 	id := s.ids.New(c.ReceivedAt)
-	raw = raw[:min(len(raw), maxRaw)]
+	message := f.Message
+	if len(raw) > maxRaw {
+		raw, message = raw[:maxRaw], message+"; the raw bytes kept here are cut"
+	}
 	var err error
 	if e.sealed, err = s.dep.Sealer.Seal(e.sealed[:0], e.source.Tenant.ID, id, c.ReceivedAt, raw); err != nil {
 		return err
 	}
 	e.value = click.AppendDeadLetter(e.value[:0], &click.DeadLetter{
 		TenantID: e.source.Tenant.ID, SourceID: e.source.ID, Entry: c.Entry, ReceivedAt: c.ReceivedAt,
-		Code: f.Code, Field: f.Field, Message: f.Message, Raw: e.sealed, LetterID: id,
+		Code: f.Code, Field: f.Field, Message: message, Raw: e.sealed, LetterID: id,
 	})
 	e.record = durable.Record{
 		Kind: stream.KindDeadLetter, TenantID: e.source.Tenant.ID, SourceID: e.source.ID, ID: id,

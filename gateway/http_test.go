@@ -175,30 +175,12 @@ func TestFraming(t *testing.T) {
 func TestBodyThatDoesNotCome(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *Config) { c.Timeouts.Read = 100 * time.Millisecond })
-	for name, tt := range map[string]struct {
-		body   string
-		closes bool
-		status int
-	}{
-		"stalls early":     {"{", false, 408},
-		"stalls late":      {strings.Repeat(" ", 20_000), false, 408},
-		"breaks off":       {strings.Repeat(" ", 20_000), true, 400},
-		"breaks off early": {"{", true, 400},
-	} {
-		c, err := r.ln.dial(peerAddr)
-		if err != nil {
-			t.Fatal(err)
+	// The server reads the first 8 KiB ahead of any handler, the handler the rest.
+	for name, body := range map[string]string{"early": "{", "late": strings.Repeat(" ", 20_000)} {
+		a := r.send(peerAddr, "POST /v1/clicks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+acmeKey+"\r\nContent-Length: 100000\r\n\r\n"+body)
+		if a.status != 408 || !a.closed || !strings.Contains(a.body, "timeout") {
+			t.Errorf("%s: %+v", name, a)
 		}
-		io.WriteString(c, "POST /v1/clicks HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+acmeKey+"\r\nContent-Length: 100000\r\n\r\n"+tt.body)
-		if tt.closes {
-			// The in-memory pipe has no half-close: only the server's end is seen.
-			c.Close()
-			continue
-		}
-		if a, err := readReply(bufio.NewReader(c), false); err != nil || a.status != tt.status || !a.closed {
-			t.Errorf("%s: %+v, %v", name, a, err)
-		}
-		c.Close()
 	}
 	if clicks, letters := r.take(); len(clicks)+len(letters) > 0 {
 		t.Error("half a body was recorded")

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 
 	"clickgate/gateway/click"
 	"clickgate/gateway/edge"
@@ -13,16 +15,34 @@ type fault = edge.Error
 
 // Codes of faults that package edge does not know.
 const (
-	codeEmpty          = "empty_body"
-	codeNotJSON        = "not_json"
-	codeUnknownField   = "unknown_field"
 	codeAddress        = "bad_ip"
-	codeTimeMismatch   = "time_mismatch"
-	codeTokenTenant    = "token_tenant"
 	codeAdvertiser     = "advertiser_mismatch"
+	codeEmpty          = "empty_body"
 	codeLandingMissing = "landing_missing"
 	codeLandingOther   = "landing_mismatch"
+	codeNotJSON        = "not_json"
+	codeTimeMismatch   = "time_mismatch"
+	codeTokenTenant    = "token_tenant"
+	codeUnknownField   = "unknown_field"
 )
+
+// Codes documents the codes of malformed clicks, sorted by code.
+func Codes() []edge.CodeDoc {
+	docs := append(edge.Codes(),
+		edge.CodeDoc{Code: codeAddress, Meaning: "ip is no plain IPv4 or IPv6 address of a client", Remedy: "send it without port, brackets and zone"},
+		edge.CodeDoc{Code: codeAdvertiser, Meaning: "the campaign belongs to another advertiser", Remedy: "leave the advertiser out, or send the campaign's"},
+		edge.CodeDoc{Code: codeToken, Meaning: "the token does not open", Remedy: "send t exactly as it was in the click URL"},
+		edge.CodeDoc{Code: codeEmpty, Meaning: "the body is empty", Remedy: "send a JSON array of clicks or one click per line"},
+		edge.CodeDoc{Code: codeLandingMissing, Meaning: "a click URL names no landing", Remedy: "seal it into the token, or add u"},
+		edge.CodeDoc{Code: codeLandingOther, Meaning: "u is not the landing that the token was made for", Remedy: "send the landing unchanged, percent-encoded once"},
+		edge.CodeDoc{Code: codeNotJSON, Meaning: "no part of the body is a JSON object", Remedy: "send a JSON array of clicks or one click per line"},
+		edge.CodeDoc{Code: codeTimeMismatch, Meaning: "event_time and the id's own time are more than 1 s apart", Remedy: "make the id when the click happens"},
+		edge.CodeDoc{Code: codeTokenTenant, Meaning: "the token belongs to another tenant than the API key", Remedy: "send each tenant's clicks with its own key"},
+		edge.CodeDoc{Code: codeUnknownField, Meaning: "a click has no such field", Remedy: "see the fields in the message"},
+	)
+	slices.SortFunc(docs, func(a, b edge.CodeDoc) int { return strings.Compare(a.Code, b.Code) })
+	return docs
+}
 
 // item is one click of a batch as its fields said it. Strings alias the body or
 // the parser's scratch.
@@ -71,11 +91,19 @@ var itemFieldByName = func() map[string]*itemField {
 	return m
 }()
 
+var unknownField = func() string {
+	names := make([]string, len(itemFields))
+	for i, f := range itemFields {
+		names[i] = f.name
+	}
+	return "a click has no such field; its fields are " + strings.Join(names, ", ")
+}()
+
 // field takes one member of an item's object.
 func (it *item) field(key string, v edge.Value) *fault {
 	f := itemFieldByName[key]
 	if f == nil {
-		unknown := fault{Code: codeUnknownField, Message: "a click has no such field; see the list of fields"}
+		unknown := fault{Code: codeUnknownField, Message: unknownField}
 		return unknown.In(key)
 	}
 	return f.read(it, v)
@@ -156,7 +184,9 @@ func (s *Server) fill(b *batch) *fault {
 	if !it.ip.IsValid() {
 		return &fault{Code: edge.CodeMissing, Field: "ip", Message: "every click needs the address of the client"}
 	}
-	if f := b.setTime(); f != nil {
+	f := b.setTime()
+	s.metrics.skew.observe(c.TenantID, c.SourceID, c.ReceivedAt-c.EventTime)
+	if f != nil {
 		return f
 	}
 	if it.token != "" {

@@ -12,6 +12,7 @@ import (
 
 	"clickgate/gateway/click"
 	"clickgate/gateway/durable"
+	"clickgate/gateway/seal"
 )
 
 // waitFor polls a condition that another goroutine makes true.
@@ -270,5 +271,35 @@ func TestAdmin(t *testing.T) {
 	}
 	if code, _ := fetch("/healthz"); code != 200 {
 		t.Errorf("health while draining: %d", code)
+	}
+}
+
+type noEntropy struct{}
+
+func (noEntropy) Read([]byte) (int, error) { return 0, errTestLog }
+
+// What cannot be sealed is never written in clear.
+func TestNothingIsWrittenUnsealed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	master, err := seal.NewMaster(7, []byte(strings.Repeat("\x09", 32)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.srv.dep.Sealer = seal.NewSealer(master, noEntropy{})
+	for raw, want := range map[string]int{
+		request("GET", "/c?t="+r.mint(nil), ""): 302,
+		request("GET", "/c?s=pub-acme", ""):     503,
+		request("GET", "/b?s=pub-acme", ""):     503,
+		request("POST", "/v1/clicks", itemJSON(t0, 1, "")+"\n"+itemJSON(t0, 2, ""), "Authorization: Bearer "+acmeKey): 503,
+		request("POST", "/v1/clicks", "x", "Authorization: Bearer "+acmeKey):                                          503,
+	} {
+		if a := r.send(peerAddr, raw); a.status != want {
+			t.Errorf("%.40q: %+v", raw, a)
+		}
+	}
+	_, unrecorded, _ := r.log.counts()
+	if len(r.log.records) != 0 || !slices.Equal(unrecorded, []string{"acme/edge"}) {
+		t.Errorf("%d records, unrecorded %v", len(r.log.records), unrecorded)
 	}
 }

@@ -33,10 +33,11 @@ const (
 	endShed                     // refused for load
 	endUnrecorded               // redirected without a durable record
 	endNotDurable               // the sender was told to come again
+	endLate                     // redirected before the log said whether it is durable
 	numEndings
 )
 
-var endingNames = [numEndings]string{"accepted", "malformed", "shed", "unrecorded", "not_durable"}
+var endingNames = [numEndings]string{"accepted", "malformed", "shed", "unrecorded", "not_durable", "late"}
 
 // statuses are all the codes that answers have.
 var statuses = [...]int{200, 204, 302, 400, 401, 404, 405, 408, 409, 411, 413, 415, 422, 431, 500, 501, 503, 505}
@@ -142,7 +143,7 @@ func newSkewMetric() *skewMetric {
 	s := &skewMetric{
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: "clickgate", Subsystem: "gateway", Name: "event_skew_seconds",
-			Help:    "Receipt time minus stated event time; negative ahead of the gateway's clock. Sources beyond the first 256 share the label other.",
+			Help:    "Receipt time minus stated event time of batch items, refused ones too; negative ahead of the gateway's clock. Sources beyond the first 256 share the label other.",
 			Buckets: []float64{-300, -60, -5, -1, 0, 1, 5, 60, 900, 3600, 86400, 259200},
 		}, []string{"tenant", "source"}),
 		sources: make(map[skewKey]prometheus.Observer),

@@ -24,8 +24,10 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The first signal asks for an orderly stop; a second one ends the process.
-	context.AfterFunc(ctx, stop)
+	// The first signal asks for an orderly stop; another one ends the process. It
+	// must come a while later, because some senders signal a process and its
+	// group, so that one Ctrl-C arrives twice.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	return command.Run(ctx, os.Args[1:], command.Env{
 		Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
 		Now: time.Now, Entropy: rand.Reader, User: userName(), Version: buildVersion(),

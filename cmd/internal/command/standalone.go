@@ -21,7 +21,7 @@ type standaloneCmd struct {
 // the reconciliation.
 func (c *standaloneCmd) Run(s *session) error {
 	dir := s.dataDir()
-	cfg, err := s.load(config.ForStandalone)
+	cfg, err := s.loadStandalone(dir, c.Demo)
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,18 @@ func (c *standaloneCmd) Run(s *session) error {
 		Demo:   standalone.Demo{On: c.Demo, Seed: c.DemoSeed, Speed: c.DemoSpeed, For: c.DemoFor},
 		Stdout: s.Stdout, Logger: s.logger(&cfg.Log),
 	})
+}
+
+// loadStandalone is load with defaults for one machine: it listens on loopback,
+// and with the demo it believes the feed, which names its clients in
+// X-Forwarded-For.
+func (s *session) loadStandalone(dir string, demo bool) (*config.Loaded, error) {
+	src := s.source(dir)
+	src.Defaults = []string{"gateway.listen=127.0.0.1:8080"}
+	if demo {
+		src.Defaults = append(src.Defaults, "gateway.trusted_proxies=127.0.0.0/8")
+	}
+	return s.loadFrom(src, config.ForStandalone)
 }
 
 // dataFlag is what other commands need to find a data folder.

@@ -3,11 +3,11 @@
 //
 // A value comes from the last of these that names it:
 //
-//  1. the component's DefaultConfig
+//  1. the component's DefaultConfig, then the command's own defaults
 //  2. the data folder, for paths (see Source.Data)
 //  3. the YAML file
 //  4. the environment: CLICKGATE_KAFKA_BROKERS
-//  5. the flag: --set kafka.brokers=a:9092,b:9092
+//  5. the flag: --set kafka.brokers=a:9092,b:9092 (lists are separated by commas)
 //
 // Unknown keys, unknown CLICKGATE_ variables and impossible values are errors
 // that say where the value stands and what to write instead. The file is read

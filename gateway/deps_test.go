@@ -1,0 +1,5 @@
+package gateway
+
+import "clickgate/gateway/durable"
+
+var _ Log = (*durable.Log)(nil)

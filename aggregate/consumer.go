@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
 )
@@ -213,9 +214,14 @@ func (s *session) claimFailure() error {
 func fetchError(fetches kgo.Fetches) error {
 	var first error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		if first == nil {
-			first = fmt.Errorf("fetching %s-%d: %w", topic, partition, err)
+		if first != nil {
+			return
 		}
+		var lost *kgo.ErrDataLoss
+		if errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &lost) {
+			err = fmt.Errorf("%w (%w)", ErrGap, err)
+		}
+		first = fmt.Errorf("fetching %s-%d: %w", topic, partition, err)
 	})
 	return first
 }
@@ -241,9 +247,11 @@ func (s *session) applyPartition(ctx context.Context, records []*kgo.Record) err
 	if o == nil {
 		return nil // revoked between the fetch and now; its new owner reads it
 	}
-	if first.Offset != o.claim.Next {
-		return fmt.Errorf("%w: %s has offset %d next, the store wants %d; find out what deleted them, then move the position by hand",
-			ErrGap, o.partition, first.Offset, o.claim.Next)
+	for i, r := range records {
+		if want := o.claim.Next + int64(i); r.Offset != want {
+			return fmt.Errorf("%w: %s has offset %d next, the store wants %d; find out what deleted them, then move the position by hand",
+				ErrGap, o.partition, r.Offset, want)
+		}
 	}
 	batch := decodeBatch(o.partition, o.claim, records)
 	res, err := Apply(ctx, s.dep.Store, batch)

@@ -3,6 +3,7 @@ package aggregate
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -36,6 +37,9 @@ func (b *Batch) add(r *kgo.Record, c *click.Click) error {
 	case kind == stream.KindMark:
 		m, err := click.DecodeMark(r.Value)
 		if err != nil {
+			return err
+		}
+		if err := checkMark(m); err != nil {
 			return err
 		}
 		b.Marks = append(b.Marks, *m)
@@ -83,6 +87,8 @@ func checkClick(c *click.Click) error {
 		return errors.New("source_id or ingest id is missing")
 	case c.PriceMicros < 0 || c.Currency != "" && len(c.Currency) != 3:
 		return fmt.Errorf("price %d in currency %q is not possible", c.PriceMicros, c.Currency)
+	case c.PriceMicros > click.MaxPriceMicros:
+		return fmt.Errorf("price %d is above %d, one million units", c.PriceMicros, int64(click.MaxPriceMicros))
 	case c.Verdict.State <= click.Redelivered && c.Verdict.State != click.Unscored || c.Verdict.State >= click.NumStates:
 		return fmt.Errorf("verdict state %d is not one of a click", c.Verdict.State)
 	case c.IDTime <= 0 || c.IDTime > maxTime || c.EventTime <= 0 || c.EventTime > maxTime || c.ReceivedAt <= 0 || c.ReceivedAt > maxTime:
@@ -120,6 +126,35 @@ func checkDeadLetter(d *click.DeadLetter) error {
 	}
 	if d.SourceID == "" || d.Ingest.Gateway == "" || d.Ingest.Boot == 0 || d.Ingest.Seq == 0 || d.ReceivedAt <= 0 || d.ReceivedAt > maxTime {
 		return errors.New("source_id, received_at or ingest id is missing or out of range")
+	}
+	return nil
+}
+
+// checkMark refuses a mark that would prove what it cannot, or that a database
+// would choke on.
+func checkMark(m *click.Mark) error {
+	if err := checkTexts([]string{m.Gateway}); err != nil {
+		return err
+	}
+	switch {
+	case m.Number == 0 || m.Number > math.MaxInt64 || m.ThroughSeq > math.MaxInt64 || m.Void > m.ThroughSeq:
+		return fmt.Errorf("mark %d through %d with %d void is not possible", m.Number, m.ThroughSeq, m.Void)
+	case m.ClickPartitions < 1 || m.DeadLetterPartitions < 1:
+		return errors.New("a mark must say how many partitions it stands in")
+	case m.At <= 0 || m.At > maxTime:
+		return errors.New("a time is out of range")
+	}
+	for i := range m.Counts {
+		c := &m.Counts[i]
+		if err := checkTexts([]string{c.TenantID, c.SourceID}); err != nil {
+			return err
+		}
+		if c.Hour <= 0 || c.Hour > maxTime || c.Hour%hourMicros != 0 {
+			return fmt.Errorf("receipt hour %d is not an hour", c.Hour)
+		}
+		if max(c.Received, c.Shed, c.Unrecorded) > math.MaxInt64 {
+			return errors.New("a count does not fit 63 bits")
+		}
 	}
 	return nil
 }

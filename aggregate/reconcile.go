@@ -46,12 +46,13 @@ type BootAccount struct {
 	Unknown    int64  // gaps behind it: in flight, or lost with an unacknowledged answer
 }
 
-// Reconcile works out the account of a ledger. It is a pure function.
+// Reconcile works out the account of a ledger, of the tenant and hours that were
+// asked for; the accounts of boots are always over all. It is a pure function.
 func Reconcile(l *Ledger, totals []Total) *Reconciliation {
 	proven := Proven(l.Marks)
 	r := &Reconciliation{Boots: bootAccounts(l, proven)}
 	hours := make(map[hourKey]*HourAccount)
-	addMarks(hours, proven)
+	addMarks(hours, l, proven)
 	addRows(hours, l.Rows)
 	for _, h := range hours {
 		for _, n := range h.ByState {
@@ -65,7 +66,7 @@ func Reconcile(l *Ledger, totals []Total) *Reconciliation {
 		r.Broken = r.Broken || b.Missing != 0
 	}
 	for _, t := range totals {
-		if t.Rows != t.Minutes {
+		if t.Rows != t.Minutes && (l.Query.TenantID == "" || l.Query.TenantID == t.TenantID) {
 			r.Totals = append(r.Totals, t)
 			r.Broken = true
 		}
@@ -91,15 +92,41 @@ func account(hours map[hourKey]*HourAccount, tenant, source string, hour int64) 
 	return h
 }
 
-func addMarks(hours map[hourKey]*HourAccount, proven map[BootID]click.Mark) {
-	for _, m := range proven {
+// addMarks adds up what the proven marks count and, for the hours they are too
+// new to carry, what earlier marks counted. An hour leaves the marks only when
+// all its sequences are settled, so its last count belongs to a proven mark that
+// lacks it, whichever partition kept it.
+func addMarks(hours map[hourKey]*HourAccount, l *Ledger, proven map[BootID]click.Mark) {
+	type carriedKey struct {
+		BootID
+		hourKey
+	}
+	carried := make(map[carriedKey]bool)
+	for id, m := range proven {
 		for _, c := range m.Counts {
-			h := account(hours, c.TenantID, c.SourceID, c.Hour)
-			h.Received += int64(c.Received)
-			h.Shed += int64(c.Shed)
-			h.Unrecorded += int64(c.Unrecorded)
+			carried[carriedKey{id, keyOf(&c)}] = true
+			addCount(hours, &l.Query, &c)
 		}
 	}
+	for _, c := range l.Counts {
+		id := BootID{c.Gateway, c.Boot}
+		m, ok := proven[id]
+		if ok && c.Hour < hourOf(m.At)-click.MarkHours*hourMicros && !carried[carriedKey{id, keyOf(&c.SourceCount)}] {
+			addCount(hours, &l.Query, &c.SourceCount)
+		}
+	}
+}
+
+func keyOf(c *click.SourceCount) hourKey { return hourKey{c.TenantID, c.SourceID, c.Hour} }
+
+func addCount(hours map[hourKey]*HourAccount, q *LedgerQuery, c *click.SourceCount) {
+	if !q.has(c.TenantID, c.Hour) {
+		return
+	}
+	h := account(hours, c.TenantID, c.SourceID, c.Hour)
+	h.Received += int64(c.Received)
+	h.Shed += int64(c.Shed)
+	h.Unrecorded += int64(c.Unrecorded)
 }
 
 func addRows(hours map[hourKey]*HourAccount, rows []RowCount) {

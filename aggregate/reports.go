@@ -15,8 +15,9 @@ type Reports interface {
 	// Totals counts events by tenant, source and state, once from rows and once
 	// from minute counts.
 	Totals(ctx context.Context) ([]Total, error)
-	// Ledger returns what Reconcile compares, in one snapshot: every stored mark
-	// and, cut at the proven sequence of each gateway boot, the stored rows.
+	// Ledger returns what Reconcile compares, in one snapshot: every stored mark,
+	// the counts that marks carry no more and, cut at the proven sequence of each
+	// gateway boot, the stored rows. The query cuts Counts and Rows, and is kept.
 	Ledger(ctx context.Context, q LedgerQuery) (Ledger, error)
 	// Trace returns all that is stored of one event; tenant may be empty to look
 	// through all tenants. It returns an empty result for an unknown id.
@@ -60,11 +61,29 @@ type LedgerQuery struct {
 	From, To int64 // Unix microseconds, [From, To); 0 means open
 }
 
+// has reports whether the query selects a tenant's receipt hour, Unix
+// microseconds. An hour is whole or out: a bound inside it leaves it out as From
+// and in as To, like the stores' rows.
+func (q *LedgerQuery) has(tenant string, hour int64) bool {
+	return (q.TenantID == "" || q.TenantID == tenant) &&
+		(q.From == 0 || hour >= q.From) && (q.To == 0 || hour < q.To)
+}
+
 // Ledger is one snapshot of marks and rows.
 type Ledger struct {
-	Marks []StoredMark
-	Rows  []RowCount
-	Boots []BootRows
+	Query  LedgerQuery // what was asked; Reconcile cuts the marks' counts by it
+	Marks  []StoredMark
+	Counts []BootCount
+	Rows   []RowCount
+	Boots  []BootRows
+}
+
+// BootCount is what a gateway boot counted in one receipt hour, as the highest of
+// its stored marks said when the hour was already over (see OldCounts).
+type BootCount struct {
+	Gateway string
+	Boot    uint64
+	click.SourceCount
 }
 
 // StoredMark is the newest mark of a gateway boot in one partition.

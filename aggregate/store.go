@@ -92,7 +92,7 @@ type Tx interface {
 	// AddMinutes adds deltas to the minute counts.
 	AddMinutes(ctx context.Context, deltas []MinuteDelta) error
 	// PutMarks keeps, per gateway boot and partition, the mark with the highest
-	// number.
+	// number, and of all marks the greatest OldCounts.
 	PutMarks(ctx context.Context, p Partition, marks []click.Mark) error
 }
 

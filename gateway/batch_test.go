@@ -503,3 +503,28 @@ func TestAuthentication(t *testing.T) {
 		t.Errorf("other letter case: %+v", a)
 	}
 }
+
+func TestItemsInheritNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	full := itemJSON(t0, 1, `,"token":"`+r.mint(nil)+`","country":"DE","referer":"https://ref.example/","accept_language":"de","landing_url":"https://any.example/"`)
+	bare := `{"id":"` + newID(t0, 2) + `","ip":"203.0.113.78"}`
+	r.batch(acmeKey, full+"\n"+bare)
+	clicks, _ := r.take()
+	if len(clicks) != 2 {
+		t.Fatalf("%d clicks", len(clicks))
+	}
+	got := *clicks[1]
+	id, _ := click.ParseID(newID(t0, 2))
+	want := click.Click{
+		TenantID: "acme", SourceID: "api", EventID: id, IDTime: t0.UnixMicro(), EventTime: t0.UnixMicro(), ReceivedAt: t0.UnixMicro(),
+		Entry: click.EntryBatch, IPKey: got.IPKey, KeyEpoch: got.KeyEpoch, IPPrefix: "203.0.113.0/24", Evidence: got.Evidence,
+		Verdict: click.Verdict{State: click.Valid, Reasons: click.Reasons(0).Set(click.ReasonNoPrice)},
+	}
+	if diff := diffClick(&got, &want); diff != "" {
+		t.Error(diff)
+	}
+	if e := r.evidence(clicks[1]); e != (click.Evidence{IP: "203.0.113.78"}) {
+		t.Errorf("evidence %+v", e)
+	}
+}

@@ -404,3 +404,25 @@ func TestBrokenHeadersNeverLoseAClick(t *testing.T) {
 		}
 	}
 }
+
+func TestAdvertiserOfAClick(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, nil)
+	for name, tt := range map[string]struct {
+		change func(*token.Token)
+		query  string
+		want   string
+	}{
+		"the token's stands":           {func(tok *token.Token) { tok.AdvertiserID = "adv-9" }, "&adv=adv-1", "adv-9"},
+		"the campaign's beats the URL": {func(tok *token.Token) { tok.AdvertiserID = "" }, "&adv=adv-9", "adv-1"},
+		"the campaign's by itself":     {func(tok *token.Token) { tok.AdvertiserID = "" }, "", "adv-1"},
+		"the URL's where nobody knows": {func(tok *token.Token) { tok.AdvertiserID, tok.CampaignID = "", "" }, "&adv=adv-9", "adv-9"},
+	} {
+		if a := r.get("/c?t=" + r.mint(tt.change) + tt.query); a.status != 302 {
+			t.Errorf("%s: %+v", name, a)
+		}
+		if c := r.one(); c.AdvertiserID != tt.want {
+			t.Errorf("%s: advertiser %q, want %q", name, c.AdvertiserID, tt.want)
+		}
+	}
+}

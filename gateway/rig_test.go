@@ -218,9 +218,14 @@ func (l *peerListener) dial(peer string) (net.Conn, error) {
 	if peer == "" {
 		addr = &net.UnixAddr{Name: "peer", Net: "unix"}
 	}
+	// A test whose answer never comes fails instead of hanging.
+	client := pipe.Conn2()
+	if err := client.SetReadDeadline(time.Now().Add(15 * time.Second)); err != nil {
+		return nil, err
+	}
 	select {
 	case l.conns <- peerConn{pipe.Conn1(), addr}:
-		return pipe.Conn2(), nil
+		return client, nil
 	case <-l.done:
 		return nil, net.ErrClosed
 	}

@@ -15,6 +15,11 @@ const storedMarksSQL = `
 SELECT cluster_id, topic_id, topic, partition, payload FROM marks
 ORDER BY gateway, boot, topic, cluster_id, topic_id, partition`
 
+const bootCountsSQL = `
+SELECT gateway, boot, tenant_id, source_id, hour, max(received), max(shed), max(unrecorded) FROM mark_counts
+WHERE hour >= $1 AND hour < $2 AND ($3 = '' OR tenant_id = $3)
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`
+
 // eventsSQL is every received event that is stored, with its boot's proven
 // sequence: NULL when nothing of the boot is proven.
 const eventsSQL = `
@@ -41,9 +46,12 @@ FROM events GROUP BY 1, 2 ORDER BY 1, 2`
 
 // Ledger implements aggregate.Reports.
 func (s *Store) Ledger(ctx context.Context, q aggregate.LedgerQuery) (aggregate.Ledger, error) {
-	var l aggregate.Ledger
+	l := aggregate.Ledger{Query: q}
 	err := s.snapshot(ctx, "ledger", func(t pgx.Tx) (err error) {
 		if l.Marks, err = storedMarks(ctx, t); err != nil {
+			return err
+		}
+		if l.Counts, err = bootCounts(ctx, t, q); err != nil {
 			return err
 		}
 		cut := cutAt(aggregate.Proven(l.Marks))
@@ -87,6 +95,22 @@ func cutAt(proven map[aggregate.BootID]click.Mark) []any {
 		through = append(through, int64(min(m.ThroughSeq, math.MaxInt64)))
 	}
 	return []any{gateways, boots, through}
+}
+
+func bootCounts(ctx context.Context, t pgx.Tx, q aggregate.LedgerQuery) (out []aggregate.BootCount, err error) {
+	from, to := wholeHours(q.From, q.To)
+	rows, err := t.Query(ctx, bootCountsSQL, from, to, q.TenantID)
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func(r pgx.Rows) error {
+		var x aggregate.BootCount
+		err := r.Scan(&x.Gateway, (*bits64)(&x.Boot), &x.TenantID, &x.SourceID, (*micros)(&x.Hour),
+			&x.Received, &x.Shed, &x.Unrecorded)
+		out = append(out, x)
+		return err
+	})
+	return out, err
 }
 
 func rowCounts(ctx context.Context, t pgx.Tx, cut []any, q aggregate.LedgerQuery) (out []aggregate.RowCount, err error) {

@@ -15,6 +15,11 @@ const storedMarksSQL = `
 SELECT cluster_id, topic_id, topic, partition, payload FROM marks
 ORDER BY gateway, boot, topic, cluster_id, topic_id, partition`
 
+const bootCountsSQL = `
+SELECT gateway, boot, tenant_id, source_id, hour, max(received), max(shed), max(unrecorded) FROM mark_counts
+WHERE hour >= ?1 AND hour < ?2 AND (?3 = '' OR tenant_id = ?3)
+GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`
+
 // eventsSQL is every received event that is stored, with its boot's proven
 // sequence: NULL when nothing of the boot is proven.
 const eventsSQL = `
@@ -41,7 +46,7 @@ FROM events GROUP BY 1, 2 ORDER BY 1, 2`
 
 // Ledger implements aggregate.Reports.
 func (s *Store) Ledger(ctx context.Context, q aggregate.LedgerQuery) (aggregate.Ledger, error) {
-	var l aggregate.Ledger
+	l := aggregate.Ledger{Query: q}
 	err := s.snapshot(ctx, "ledger", func(t *sql.Tx) (err error) {
 		if l.Marks, err = storedMarks(ctx, t); err != nil {
 			return err
@@ -51,6 +56,9 @@ func (s *Store) Ledger(ctx context.Context, q aggregate.LedgerQuery) (aggregate.
 			return err
 		}
 		from, to := wholeHours(q.From, q.To)
+		if l.Counts, err = bootCounts(ctx, t, from, to, q.TenantID); err != nil {
+			return err
+		}
 		if l.Rows, err = rowCounts(ctx, t, proven, from, to, q.TenantID); err != nil {
 			return err
 		}
@@ -92,6 +100,22 @@ func provenJSON(proven map[aggregate.BootID]click.Mark) (string, error) {
 	}
 	b, err := json.Marshal(list)
 	return string(b), err
+}
+
+func bootCounts(ctx context.Context, t *sql.Tx, from, to int64, tenant string) (out []aggregate.BootCount, err error) {
+	rows, err := t.QueryContext(ctx, bootCountsSQL, from, to, tenant)
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func(r *sql.Rows) error {
+		var x aggregate.BootCount
+		var boot int64
+		err := r.Scan(&x.Gateway, &boot, &x.TenantID, &x.SourceID, &x.Hour, &x.Received, &x.Shed, &x.Unrecorded)
+		x.Boot = uint64(boot)
+		out = append(out, x)
+		return err
+	})
+	return out, err
 }
 
 func rowCounts(ctx context.Context, t *sql.Tx, proven string, from, to int64, tenant string) (out []aggregate.RowCount, err error) {

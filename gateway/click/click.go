@@ -59,6 +59,11 @@ func ParsePricing(s string) (p Pricing, ok bool) {
 	return PricingNone, false
 }
 
+// MaxPriceMicros is the greatest price of a click: one million units of its
+// currency. A minute count adds up prices in 64 bits, and nine million clicks at
+// this price still fit one; without a bound a single click could stop the books.
+const MaxPriceMicros = 1_000_000_000_000
+
 // Flags are facts about how a click arrived, a bit each.
 type Flags uint32
 

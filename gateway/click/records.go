@@ -74,6 +74,11 @@ type SourceTime struct {
 	OldestUnsent int64 // Unix microseconds
 }
 
+// MarkHours is how many receipt hours before the present one a mark still counts.
+// Older ones leave the marks once nothing of them is open, so that a boot of weeks
+// has marks as small as one of a day; a store keeps their last counts.
+const MarkHours = 3
+
 // Mark is what a gateway says of itself inside every partition: everything it
 // made durable up to ThroughSeq stands before this mark. See click.proto.
 type Mark struct {
@@ -84,7 +89,7 @@ type Mark struct {
 	Final                bool
 	At                   int64
 	Void                 uint64
-	Counts               []SourceCount
+	Counts               []SourceCount // over the boot, of the present receipt hour, MarkHours before it, and older open ones
 	Oldest               []SourceTime
 	ClickPartitions      int
 	DeadLetterPartitions int

@@ -271,6 +271,9 @@ func (e *RateEntry) rate() (Rate, error) {
 		return Rate{}, errors.New("from: is missing; write the time the price starts, as 2026-01-01T00:00:00Z")
 	case e.PriceMicros < 0:
 		return Rate{}, fmt.Errorf("price_micros: %d is negative", e.PriceMicros)
+	case e.PriceMicros > click.MaxPriceMicros:
+		return Rate{}, fmt.Errorf("price_micros: %d is above %d, one million units; a click cannot cost that much",
+			e.PriceMicros, int64(click.MaxPriceMicros))
 	case !ok:
 		return Rate{}, fmt.Errorf("pricing: %q is unknown; use cpc, cpm, cpa or flat", e.Pricing)
 	}

@@ -170,18 +170,15 @@ type statement struct {
 	open    map[sourceKey]int64 // oldest event time of the sequences above through
 }
 
-// keepHours is how many receipt hours before the present one stay in the
-// statements. The store keeps the counts of older hours, which do not change
-// any more.
-const keepHours = 3
-
-// state returns the account now and begins a new interval.
+// state returns the account now and begins a new interval. Hours older than
+// click.MarkHours leave the account behind the statement that ends them; the
+// store keeps their counts, which do not change any more.
 func (a *account) state(now int64) statement {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	st := statement{at: now, through: a.base - 1, void: a.void, given: a.oldest, open: a.openTimes()}
 	a.oldest = make(map[sourceKey]int64, len(a.oldest))
-	horizon := now - now%hourMicros - keepHours*hourMicros
+	horizon := now - now%hourMicros - click.MarkHours*hourMicros
 	for k, t := range a.tally {
 		st.counts = append(st.counts, t.SourceCount)
 		if k.hour < horizon && t.open == 0 {

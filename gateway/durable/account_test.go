@@ -95,7 +95,7 @@ func TestAccountForgetsOldHours(t *testing.T) {
 	a.settle(a.give("t", "old", now, now), true)
 	stuck := a.give("t", "stuck", now, now)
 	a.shed("t", "old", now)
-	later := int64(now + (keepHours+1)*hourMicros)
+	later := int64(now + (click.MarkHours+1)*hourMicros)
 	if n := len(a.state(later).counts); n != 2 {
 		t.Fatalf("%d counts in the last statement that has the hour, want 2", n)
 	}

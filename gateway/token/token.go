@@ -160,6 +160,8 @@ func check(t *Token) error {
 		return fmt.Errorf("%w: it must expire within 24 h of its issue", ErrContent)
 	case t.PriceMicros < 0 || (t.PriceMicros > 0 && len(t.Currency) != 3):
 		return fmt.Errorf("%w: price without currency, or negative", ErrContent)
+	case t.PriceMicros > click.MaxPriceMicros:
+		return fmt.Errorf("%w: price of %d micros is above %d, one million units", ErrContent, t.PriceMicros, int64(click.MaxPriceMicros))
 	case t.Pricing > click.PricingFlat:
 		return fmt.Errorf("%w: unknown pricing model", ErrContent)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
@@ -114,12 +115,15 @@ func TestOpenRefuses(t *testing.T) {
 	foreign.TenantID = "other"
 	fake := *k
 	fake.TenantID = "other"
+	dear := sample()
+	dear.PriceMicros = click.MaxPriceMicros + 1
 	for name, tc := range map[string]struct {
 		text string
 		at   time.Time
 		want error
 	}{
 		"good":                  {good, issued, nil},
+		"price above the limit": {sealUnchecked(t, k, dear), issued, ErrContent},
 		"empty":                 {"", issued, ErrFormat},
 		"cut":                   {good[:20], issued, ErrFormat},
 		"padded":                {good + "==", issued, ErrFormat},
@@ -151,6 +155,7 @@ func TestSealRefuses(t *testing.T) {
 		"lives too long":         func(t *Token) { t.ExpiresAt++ },
 		"negative price":         func(t *Token) { t.PriceMicros = -1 },
 		"price without currency": func(t *Token) { t.Currency = "" },
+		"price above the limit":  func(t *Token) { t.PriceMicros = click.MaxPriceMicros + 1 },
 		"pricing":                func(t *Token) { t.Pricing = 9 },
 		"landing too long":       func(t *Token) { t.LandingURL = strings.Repeat("x", 4000) },
 	} {
@@ -159,6 +164,11 @@ func TestSealRefuses(t *testing.T) {
 		if _, err := k.Seal(tok, rand.Reader); err == nil {
 			t.Errorf("%s: sealed", name)
 		}
+	}
+	dearest := sample()
+	dearest.PriceMicros = click.MaxPriceMicros
+	if _, err := k.Seal(dearest, rand.Reader); err != nil {
+		t.Errorf("the greatest price: %v", err)
 	}
 	if _, err := NewKey(1, "demo", make([]byte, 16), time.Time{}); err == nil {
 		t.Error("a key of 16 bytes was taken")
@@ -171,6 +181,15 @@ func TestExpiry(t *testing.T) {
 	if tok.ExpiredAt(tok.ExpiresAt) || !tok.ExpiredAt(tok.ExpiresAt+1) {
 		t.Error("the token must bill up to and with its last microsecond")
 	}
+}
+
+// sealUnchecked seals what another program with the key could seal.
+func sealUnchecked(t testing.TB, k *Key, tok *Token) string {
+	t.Helper()
+	b := make([]byte, headLen)
+	b[0] = version
+	binary.BigEndian.PutUint32(b[1:], k.ID)
+	return base64.RawURLEncoding.EncodeToString(k.aead.Seal(b, b[5:headLen], appendToken(nil, tok), b[:headLen]))
 }
 
 func FuzzOpen(f *testing.F) {

@@ -238,3 +238,24 @@ CREATE TABLE marks (
 
 COMMENT ON TABLE marks IS 'The newest mark of each gateway boot in each partition.';
 COMMENT ON COLUMN marks.payload IS 'Protobuf Mark of click.proto.';
+
+CREATE TABLE mark_counts (
+  boot bigint NOT NULL,
+  hour timestamptz NOT NULL,
+  received bigint NOT NULL,
+  shed bigint NOT NULL,
+  unrecorded bigint NOT NULL,
+  partition integer NOT NULL,
+  topic_id uuid NOT NULL,
+  gateway text COLLATE "C" NOT NULL,
+  cluster_id text COLLATE "C" NOT NULL,
+  topic text COLLATE "C" NOT NULL,
+  tenant_id text COLLATE "C" NOT NULL,
+  source_id text COLLATE "C" NOT NULL,
+  PRIMARY KEY (gateway, boot, cluster_id, topic_id, topic, partition, tenant_id, source_id, hour)
+);
+
+COMMENT ON TABLE mark_counts IS 'Counts of receipt hours that were over when a mark was made; later marks stop carrying them.';
+COMMENT ON COLUMN mark_counts.received IS 'Over the gateway boot, as every count here.';
+COMMENT ON COLUMN mark_counts.shed IS 'Refused for load.';
+COMMENT ON COLUMN mark_counts.unrecorded IS 'Redirected without a record.';

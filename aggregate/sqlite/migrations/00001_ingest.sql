@@ -166,3 +166,21 @@ CREATE TABLE marks (
   payload BLOB NOT NULL,        -- protobuf Mark of click.proto
   PRIMARY KEY (gateway, boot, cluster_id, topic_id, partition)
 ) STRICT;
+
+-- Counts of receipt hours that were over when a mark was made: later marks stop
+-- carrying them.
+CREATE TABLE mark_counts (
+  gateway TEXT NOT NULL,
+  boot INTEGER NOT NULL,
+  cluster_id TEXT NOT NULL,
+  topic_id BLOB NOT NULL,
+  topic TEXT NOT NULL,
+  partition INTEGER NOT NULL,
+  tenant_id TEXT NOT NULL,
+  source_id TEXT NOT NULL,
+  hour INTEGER NOT NULL,
+  received INTEGER NOT NULL,
+  shed INTEGER NOT NULL,
+  unrecorded INTEGER NOT NULL,
+  PRIMARY KEY (gateway, boot, cluster_id, topic_id, topic, partition, tenant_id, source_id, hour)
+) STRICT, WITHOUT ROWID;

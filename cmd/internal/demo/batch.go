@@ -64,6 +64,9 @@ func (f *logFeed) run(ctx context.Context) error {
 	var b batch
 	for i := range f.log {
 		l := &f.log[i]
+		if end := f.cfg.end(); end > 0 && l.offset >= end {
+			break
+		}
 		at := f.clock.at(l.offset)
 		if len(b.items) > 0 && at.After(b.due) {
 			if !f.clock.wait(ctx, b.due) {

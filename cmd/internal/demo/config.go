@@ -22,9 +22,11 @@ type Config struct {
 
 	Log []byte // access log in combined format; nil for the embedded one
 
-	Seed     uint64        // decides who clicks when on what
-	Speed    float64       // how much faster than real time everything goes, pauses included
-	Duration time.Duration // when paid clicks end, before Speed; 0 for not before the context does
+	Seed  uint64  // decides who clicks when on what
+	Speed float64 // how much faster than real time everything goes, pauses included
+	// Duration is how long to feed, in real time. With 0 the log goes out once,
+	// and paid clicks until the context is done.
+	Duration time.Duration
 
 	LogDuration time.Duration // in which the visits of the log begin
 	Day         time.Duration // how long a day of the paid campaign takes
@@ -67,6 +69,8 @@ func (c *Config) Validate() error {
 		return errors.New("demo: TokenKey or OtherKey is another tenant's; use those of Prepare")
 	case !(c.Speed > 0) || math.IsInf(c.Speed, 0):
 		return fmt.Errorf("demo: Speed %v is not above 0; 1 is real time", c.Speed)
+	case c.Duration < 0:
+		return fmt.Errorf("demo: Duration %s is negative; use 0 to feed until stopped", c.Duration)
 	case c.LogDuration <= 0:
 		return fmt.Errorf("demo: LogDuration %s is not above 0", c.LogDuration)
 	case c.AttackAfter < 0 || c.AttackFor < 0:
@@ -83,3 +87,6 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// end is the offset at which feeding ends, 0 for never.
+func (c *Config) end() time.Duration { return time.Duration(float64(c.Duration) * c.Speed) }

@@ -29,7 +29,7 @@ const priceMicros = 250_000 // 0.25 EUR
 // traffics returns who clicks on paid ads.
 func (c *Config) traffics() []tenantTraffic {
 	p := synth.DefaultParams()
-	p.Duration, p.Day, p.Opening = c.Duration, c.Day, 8*time.Hour
+	p.Duration, p.Day, p.Opening = c.end(), c.Day, 8*time.Hour
 	p.Peak, p.People = c.Peak, 8000
 	p.Campaigns = []synth.Share{{ID: paidCampaign, Weight: 49}, {ID: testCampaign, Weight: 1}}
 	if c.AttackFor > 0 {

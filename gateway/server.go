@@ -132,6 +132,10 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // AdminAddr returns the bound address of the admin listener, once started.
 func (s *Server) AdminAddr() net.Addr { return s.adminListener.Addr() }
 
+// Handler returns what the click listener serves, for benchmarks and for servers
+// of one's own.
+func (s *Server) Handler() fasthttp.RequestHandler { return s.handle }
+
 // Drain makes /readyz fail, so that load balancers turn away before Stop.
 func (s *Server) Drain() { s.draining.Store(true) }
 

@@ -34,6 +34,9 @@ var mutants = map[string]struct {
 	"tenants share click ids":    {"TenantsNeverMeet", func(m *mutantTx) { m.oneTenant = true }},
 	"a minute count gets lost":   {"CopiesInOneBatch", func(m *mutantTx) { m.loseMinute = true }},
 	"old marks replace new ones": {"Marks", func(m *mutantTx) { m.firstMark = true }},
+	"kept counts are ignored":    {"LongBoot", func(m *mutantTx) { m.noKept = true }},
+	"the last count replaces":    {"MarkCounts", func(m *mutantTx) { m.lastCount = true }},
+	"the query is forgotten":     {"LongBoot", func(m *mutantTx) { m.noQuery = true }},
 	"poison is thrown away":      {"Poison", func(m *mutantTx) { m.noPoison = true }},
 	"cancelled batches commit":   {"Cancelled", func(m *mutantTx) { m.deaf = true }},
 }
@@ -85,10 +88,22 @@ func (m *mutant) InTx(ctx context.Context, f func(aggregate.Tx) error) error {
 	})
 }
 
+func (m *mutant) Ledger(ctx context.Context, q aggregate.LedgerQuery) (aggregate.Ledger, error) {
+	l, err := m.Store.Ledger(ctx, q)
+	if m.tx.noKept {
+		l.Counts = nil
+	}
+	if m.tx.noQuery {
+		l.Query = aggregate.LedgerQuery{}
+	}
+	return l, err
+}
+
 type mutantTx struct {
 	aggregate.Tx
 	forgiven                                                                       error
 	allNew, noMarking, noMatches, oneTenant, loseMinute, firstMark, noPoison, deaf bool
+	noKept, noQuery, lastCount                                                     bool
 }
 
 func (m *mutantTx) Advance(ctx context.Context, p aggregate.Partition, fence, first, next int64) error {
@@ -149,6 +164,11 @@ func (m *mutantTx) AddMinutes(ctx context.Context, deltas []aggregate.MinuteDelt
 func (m *mutantTx) PutMarks(ctx context.Context, p aggregate.Partition, marks []click.Mark) error {
 	if m.firstMark {
 		marks = marks[:1]
+	}
+	if m.lastCount {
+		if _, err := m.Tx.(*tx).exec("mutant", "DELETE FROM mark_counts"); err != nil {
+			return err
+		}
 	}
 	return m.Tx.PutMarks(ctx, p, marks)
 }

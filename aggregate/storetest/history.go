@@ -170,6 +170,12 @@ func (h *History) letterBatch() aggregate.Batch {
 func (h *History) mark() {
 	m := newMark(uint64(len(h.Batches))+1, h.seq-h.seq/4)
 	m.ClickPartitions = 3
+	for i, tenant := range [...]string{"acme", "acmf"} {
+		m.Counts = append(m.Counts, click.SourceCount{
+			TenantID: tenant, SourceID: "shop", Hour: base - base%hour - int64(1+i+len(h.Batches)%4)*hour,
+			Received: h.seq, Shed: uint64(i), Unrecorded: 3,
+		})
+	}
 	for n := range int32(3) {
 		h.add(aggregate.Batch{Partition: partition(n), Marks: []click.Mark{m}})
 	}

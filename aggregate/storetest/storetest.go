@@ -53,6 +53,8 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"DeadLetters", deadLetters},
 		{"Poison", poison},
 		{"Marks", marks},
+		{"MarkCounts", markCounts},
+		{"LongBoot", longBoot},
 		{"Ledger", ledger},
 		{"Billing", billing},
 		{"Trace", trace},

@@ -46,8 +46,25 @@ func functions(dep *Dependencies) template.FuncMap {
 		"bootAt":  func(boot uint64) int64 { return int64(boot) },
 		"money":   func(micros int64, currency string) string { return grouped(dep.Amount(micros, currency)) },
 		"states":  func() []click.State { return states[:] },
+		"clock":   func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.TimeOnly) },
+		"nav":     func(path, name, current string) navEntry { return navEntry{path, name, path == current} },
+		"link":    func(url, text string) anchor { return anchor{url, text} },
+		"sumOf":   func(s sum, currency string) amount { return amount{s, currency} },
 	}
 }
+
+// Arguments of the templates of one element; a template takes a single one.
+type (
+	navEntry struct {
+		Path, Name string
+		Current    bool
+	}
+	anchor struct{ URL, Text string }
+	amount struct {
+		Sum      sum
+		Currency string
+	}
+)
 
 // grouped puts a comma between the thousands of a decimal number.
 func grouped(number string) string {

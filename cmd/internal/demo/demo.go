@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -121,10 +122,9 @@ func (f *Feed) do(ctx context.Context, method, path string, body io.Reader, head
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close()
 	a := &answer{status: resp.StatusCode, header: resp.Header}
 	a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	return a, err
+	return a, errors.Join(err, resp.Body.Close())
 }
 
 // answer is the gateway's.

@@ -86,14 +86,14 @@ func (t *Tally) String() string {
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t\n",
 			f.Feed, f.Clicks, f.Accepted, f.Malformed, f.Failed, f.Redelivered, f.Retries, f.Unsure)
 	}
-	fmt.Fprintln(w, "\t\ntenant\tsource\treceived\tunsure\t")
+	fmt.Fprintln(w, "\ntenant\tsource\treceived\tunsure\t")
 	for _, s := range t.Sources() {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t\n", s.Tenant, s.Source, s.Received, s.Unsure)
 	}
-	fmt.Fprintln(w, "\t\ntenant\tcampaign\taccepted\tdouble clicks\tcrawlers\tattack\t")
+	fmt.Fprintln(w, "\ntenant\tcampaign\taccepted\tdouble clicks\tcrawlers\tattack\t")
 	for _, c := range t.Campaigns {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t\n", c.Tenant, c.Campaign, c.Accepted, c.DoubleClicks, c.Crawlers, c.Attack)
 	}
-	w.Flush()
+	_ = w.Flush() // a strings.Builder takes everything
 	return b.String()
 }

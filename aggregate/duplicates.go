@@ -97,20 +97,21 @@ func provisionalDuplicates(fresh []candidate) []DuplicateOf {
 	return dups
 }
 
-// repeats says whether c repeats a billable click, stored or of this batch.
+// repeats says whether c repeats a billable click, of this batch or stored. Both
+// count: the one of this batch lies before c, the stored one may lie behind it.
 func repeats(c *candidate, billable map[identity]int64, id identity) click.Reason {
-	earlier, found := billable[id]
-	if !found && !c.match.EventID.IsZero() {
-		earlier, found = c.match.EventTime, true
+	last, found := billable[id]
+	near := found && doubleClick(c.row.EventTime, last)
+	if !c.match.EventID.IsZero() {
+		found, near = true, near || doubleClick(c.row.EventTime, c.match.EventTime)
 	}
-	if !found {
-		return click.ReasonNone
-	}
-	if gap := c.row.EventTime - earlier; gap < DoubleClickWindow && gap > -DoubleClickWindow {
+	switch {
+	case near:
 		return click.ReasonDoubleClick
+	case found && !id.clickID.IsZero():
+		return click.ReasonRepeat
 	}
-	if id.clickID.IsZero() {
-		return click.ReasonNone
-	}
-	return click.ReasonRepeat
+	return click.ReasonNone
 }
+
+func doubleClick(a, b int64) bool { return a-b < DoubleClickWindow && b-a < DoubleClickWindow }

@@ -72,6 +72,7 @@ type liveView struct {
 	Bar      []segment
 	Money    []moneySum
 	Hours    []hourCount   // newest first
+	Columns  []click.State // of the hours
 	Sources  []sourceCount // most first
 	Hidden   int           // sources beyond the shown ones
 	Miscount bool          // rows and minute counts differ
@@ -142,6 +143,7 @@ func newLiveView(totals []aggregate.Total, rows []aggregate.BillingRow) *liveVie
 		v.Sources = v.Sources[:sourcesShown]
 	}
 	v.Hours, v.Money = byHour(rows)
+	v.Columns = columns(slices.ContainsFunc(v.Hours, func(h hourCount) bool { return h.Counts[click.Unscored] != 0 }))
 	return v
 }
 

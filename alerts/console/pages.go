@@ -132,10 +132,11 @@ func (s *Server) billingRows(r *http.Request) (f billingFilter, rows []aggregate
 
 // billingView is the billing page.
 type billingView struct {
-	Filter billingFilter
-	Rows   []billingLine
-	Totals []billingLine // one per currency
-	All    int           // rows, of which Rows are the first
+	Filter  billingFilter
+	Rows    []billingLine
+	Totals  []billingLine // one per currency
+	All     int           // rows, of which Rows are the first
+	Columns []click.State
 }
 
 // billingLine is a row, or the total of a currency.
@@ -184,6 +185,7 @@ func newBillingView(f billingFilter, rows []aggregate.BillingRow) *billingView {
 		v.Totals = append(v.Totals, *t)
 	}
 	slices.SortFunc(v.Totals, func(a, b billingLine) int { return cmp.Compare(a.Currency, b.Currency) })
+	v.Columns = columns(slices.ContainsFunc(v.Totals, func(t billingLine) bool { return t.Counts[click.Unscored] != 0 }))
 	return v
 }
 
@@ -210,6 +212,7 @@ type reconcileView struct {
 	*aggregate.Reconciliation
 	Verdict            string
 	AllHours, AllBoots int
+	Columns            []click.State
 }
 
 func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) error {
@@ -226,7 +229,8 @@ func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := &reconcileView{account, s.dep.Verdict(account), len(account.Hours), len(account.Boots)}
+	unscored := slices.ContainsFunc(account.Hours, func(h aggregate.HourAccount) bool { return h.ByState[click.Unscored] != 0 })
+	v := &reconcileView{account, s.dep.Verdict(account), len(account.Hours), len(account.Boots), columns(unscored)}
 	account.Hours = worstFirst(account.Hours, func(h aggregate.HourAccount) bool { return h.Difference != 0 })
 	account.Boots = worstFirst(account.Boots, func(b aggregate.BootAccount) bool { return b.Missing != 0 })
 	return s.pages.write(w, http.StatusOK, "reconcile", &view{Title: "Reconciliation", Path: "/reconcile", Body: v})

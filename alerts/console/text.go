@@ -18,6 +18,15 @@ var states = [...]click.State{
 	click.Test, click.Redelivered, click.Malformed, click.Unscored,
 }
 
+// columns are the verdicts of a table. Unscored is transient and rare, so it has a
+// column only where it counts something.
+func columns(unscored bool) []click.State {
+	if unscored {
+		return states[:]
+	}
+	return states[:len(states)-1]
+}
+
 // stateTexts explain verdicts in one sentence.
 var stateTexts = [click.NumStates]string{
 	click.Valid:       "Counted and, with a price, billed.",
@@ -45,7 +54,7 @@ func functions(dep *Dependencies) template.FuncMap {
 		"machine": machineTime,
 		"bootAt":  func(boot uint64) int64 { return int64(boot) },
 		"money":   func(micros int64, currency string) string { return grouped(dep.Amount(micros, currency)) },
-		"states":  func() []click.State { return states[:] },
+		"span":    func(others int, columns []click.State) int { return others + len(columns) },
 		"clock":   func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.TimeOnly) },
 		"nav":     func(path, name, current string) navEntry { return navEntry{path, name, path == current} },
 		"link":    func(url, text string) anchor { return anchor{url, text} },

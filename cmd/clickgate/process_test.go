@@ -17,6 +17,7 @@ func standaloneArgs(data string, more ...string) []string {
 	return append([]string{"standalone", "--data", data,
 		"--set", "gateway.listen=127.0.0.1:0",
 		"--set", "gateway.admin_listen=127.0.0.1:0",
+		"--set", "console.listen=127.0.0.1:0",
 	}, more...)
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"clickgate/aggregate"
+	"clickgate/alerts/console"
 	"clickgate/gateway"
 	"clickgate/gateway/durable"
 	"clickgate/gateway/spool"
@@ -27,6 +28,7 @@ type Config struct {
 	Store     Store            `yaml:"store"`
 	Aggregate aggregate.Config `yaml:"aggregate"`
 	Scoring   scoring.Config   `yaml:"scoring"`
+	Console   console.Config   `yaml:"console"`
 	Log       Log              `yaml:"log"`
 }
 
@@ -110,6 +112,7 @@ func DefaultConfig() Config {
 		Kafka:     stream.DefaultConfig(),
 		Aggregate: aggregate.DefaultConfig(),
 		Scoring:   scoring.DefaultConfig(),
+		Console:   console.DefaultConfig(),
 		Log:       Log{Level: "info", Format: "text"},
 	}
 }
@@ -216,6 +219,7 @@ func (l *Loaded) Validate(use Use) error {
 	add(ForGateway|ForStandalone|ForKeys, l.Keys.Validate)
 	add(ForAggregate|ForStandalone|ForStore, l.Store.Validate)
 	add(ForAggregate|ForStandalone, l.Aggregate.Validate)
+	add(ForStandalone, l.Console.Validate)
 	errs = append(errs, l.Log.Validate())
 	for _, err := range errs {
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"clickgate/alerts/console"
 	"clickgate/cmd/internal/app"
 	"clickgate/cmd/internal/config"
 	"clickgate/gateway/durable"
@@ -56,6 +57,7 @@ type process struct {
 	backlog    *backlog
 	gateway    *app.Gateway
 	aggregator *app.Aggregator
+	console    *console.Server // nil without one
 	feed       *feed
 }
 
@@ -92,6 +94,9 @@ func (s *process) start(ctx context.Context) error {
 		return err
 	}
 	s.aggregator.Start()
+	if err := s.startConsole(appOpt.Registry); err != nil {
+		return err
+	}
 	s.feed, err = s.startDemo(ctx)
 	return err
 }
@@ -102,6 +107,9 @@ func (s *process) announce() {
 	fmt.Fprintf(w, "clickgate %s, standalone, data in %s\n", s.opt.Version, s.opt.Dir)
 	fmt.Fprintf(w, "  edge     %s\n", edge)
 	fmt.Fprintf(w, "  metrics  http://%s/metrics  (health: /healthz, /readyz)\n", s.gateway.Server.AdminAddr())
+	if s.console != nil {
+		fmt.Fprintf(w, "  console  http://%s\n", s.console.Addr())
+	}
 	fmt.Fprintf(w, "  store    %s\n", s.storeName())
 	fmt.Fprintf(w, "Send a click of your own:\n  %s\n", curlLine(edge, s.opt.DataFlag))
 	fmt.Fprintf(w, "and see it:\n  bin/clickgate report billing%s\n\n", s.opt.DataFlag)
@@ -162,6 +170,9 @@ func (s *process) close(ctx context.Context) error {
 	}
 	if s.gateway != nil {
 		errs = append(errs, s.gateway.Close(ctx))
+	}
+	if s.console != nil {
+		errs = append(errs, s.console.Stop(ctx))
 	}
 	if s.aggregator != nil {
 		errs = append(errs, s.aggregator.Stop(ctx))

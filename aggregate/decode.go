@@ -85,6 +85,8 @@ func checkClick(c *click.Click) error {
 	switch {
 	case c.SourceID == "" || c.Ingest.Gateway == "" || c.Ingest.Boot == 0 || c.Ingest.Seq == 0:
 		return errors.New("source_id or ingest id is missing")
+	case c.Ingest.Seq > math.MaxInt64:
+		return fmt.Errorf("sequence %d does not fit 63 bits", c.Ingest.Seq)
 	case c.PriceMicros < 0 || c.Currency != "" && len(c.Currency) != 3:
 		return fmt.Errorf("price %d in currency %q is not possible", c.PriceMicros, c.Currency)
 	case c.PriceMicros > click.MaxPriceMicros:
@@ -124,7 +126,8 @@ func checkDeadLetter(d *click.DeadLetter) error {
 	if !utf8.ValidString(d.Message) || strings.IndexByte(d.Message, 0) >= 0 {
 		return errors.New("the message is not valid UTF-8 or holds NUL")
 	}
-	if d.SourceID == "" || d.Ingest.Gateway == "" || d.Ingest.Boot == 0 || d.Ingest.Seq == 0 || d.ReceivedAt <= 0 || d.ReceivedAt > maxTime {
+	if d.SourceID == "" || d.Ingest.Gateway == "" || d.Ingest.Boot == 0 || d.Ingest.Seq == 0 || d.Ingest.Seq > math.MaxInt64 ||
+		d.ReceivedAt <= 0 || d.ReceivedAt > maxTime {
 		return errors.New("source_id, received_at or ingest id is missing or out of range")
 	}
 	return nil

@@ -61,7 +61,7 @@ const maxParameter = 1024
 
 // parameter returns a GET parameter that a store can be asked for.
 func parameter(q url.Values, name string) (string, error) {
-	v := strings.TrimSpace(q.Get(name))
+	v := q.Get(name)
 	if len(v) > maxParameter || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
 		return "", &problem{http.StatusBadRequest, fmt.Sprintf("%s is no id; write UTF-8 text of at most %d bytes", name, maxParameter)}
 	}
@@ -271,6 +271,7 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) error {
 	if v.Tenant, err = parameter(q, "tenant"); err != nil {
 		return err
 	}
+	v.ID = strings.TrimSpace(v.ID) // ids are pasted, and hold no space
 	status := http.StatusOK
 	if v.ID != "" {
 		if status, err = s.findEvent(r, v); err != nil {

@@ -28,6 +28,12 @@ type Policy struct {
 	ZAddress float64 `yaml:"z_address"`
 	// MinClicks is the count in a minute below which no rate is anomalous.
 	MinClicks float64 `yaml:"min_clicks"`
+	// SelfMinutes is how long an entity's own past must be to excuse a rate that
+	// its peers find strange, and ZInexcusable the score from which nothing does.
+	SelfMinutes  float64 `yaml:"self_minutes"`
+	ZInexcusable float64 `yaml:"z_inexcusable"`
+	// PriorMedian stands in for the peers' clicks in a minute until there are any.
+	PriorMedian float64 `yaml:"prior_median"`
 	// AppsAreTools says that HTTP libraries which apps carry too, such as okhttp,
 	// are tools. Turn it off for sources whose clicks come from apps.
 	AppsAreTools bool `yaml:"apps_are_tools"`
@@ -36,7 +42,10 @@ type Policy struct {
 // DefaultConfig returns the defaults; docs/scoring.md says where they come from.
 func DefaultConfig() Config {
 	return Config{
-		Policy:  Policy{ZSuspect: 6, ZInvalid: 12, ZAddress: 30, MinClicks: 12, AppsAreTools: true},
+		Policy: Policy{
+			ZSuspect: 6, ZInvalid: 12, ZAddress: 30, MinClicks: 12,
+			SelfMinutes: 30, ZInexcusable: 36, PriorMedian: 4, AppsAreTools: true,
+		},
 		MaxKeys: 1 << 18,
 	}
 }
@@ -53,6 +62,12 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("scoring.policy.z_address: %v is out of range; use at least scoring.policy.z_suspect (%v)", p.ZAddress, p.ZSuspect)
 	case !(p.MinClicks >= 2) || math.IsInf(p.MinClicks, 0):
 		return fmt.Errorf("scoring.policy.min_clicks: %v is out of range; use at least 2", p.MinClicks)
+	case !(p.SelfMinutes >= 3 && p.SelfMinutes <= 60):
+		return fmt.Errorf("scoring.policy.self_minutes: %v is out of range; use 3 to 60", p.SelfMinutes)
+	case !(p.ZInexcusable >= p.ZInvalid) || math.IsInf(p.ZInexcusable, 0):
+		return fmt.Errorf("scoring.policy.z_inexcusable: %v is out of range; use at least scoring.policy.z_invalid (%v)", p.ZInexcusable, p.ZInvalid)
+	case !(p.PriorMedian >= 1) || math.IsInf(p.PriorMedian, 0):
+		return fmt.Errorf("scoring.policy.prior_median: %v is out of range; use at least 1", p.PriorMedian)
 	case c.MaxKeys < 1024 || c.MaxKeys > 1<<26:
 		return fmt.Errorf("scoring.max_keys: %d is out of range; use 1024 to 67108864", c.MaxKeys)
 	}
@@ -62,7 +77,7 @@ func (c *Config) Validate() error {
 // Hash names the policy and the meaning of the vector it reads.
 func (p *Policy) Hash() uint64 {
 	b := binary.LittleEndian.AppendUint32(nil, VectorVersion)
-	for _, v := range [...]float64{p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks} {
+	for _, v := range [...]float64{p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks, p.SelfMinutes, p.ZInexcusable, p.PriorMedian} {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 	}
 	if p.AppsAreTools {

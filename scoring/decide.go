@@ -3,6 +3,7 @@ package scoring
 import (
 	"clickgate/gateway/click"
 	"clickgate/scoring/givt"
+	"clickgate/scoring/zscore"
 )
 
 // Decision is what Decide makes of the evidence.
@@ -81,37 +82,43 @@ func undecidableReasons(flags click.Flags, v *click.Vector) (r click.Reasons) {
 // most; invalid and suspicion are the reasons it gives.
 func rates(p *Policy, v *click.Vector, ranges int) (z float64, invalid, suspicion click.Reasons) {
 	baselines := int(v[SlotBaselines])
-	pair := against(v[SlotPairZSelf], v[SlotPairZPeers], baselines&hasPairSelf != 0, baselines&hasPairPeers != 0)
-	if float64(v[SlotPair1m]) < p.MinClicks {
-		pair = 0
-	}
+	pair := p.strangeness(v[SlotPair10s:], v[SlotPairMinutes], baselines&hasPairSelf != 0, baselines&hasPairPeers != 0)
 	switch {
 	case pair >= p.ZInvalid:
 		invalid = invalid.Set(click.ReasonRateIPAgent)
 	case pair >= p.ZSuspect:
 		suspicion = suspicion.Set(click.ReasonRateIPAgent)
 	}
-	address := against(v[SlotAddressZSelf], v[SlotAddressZPeers], baselines&hasAddressSelf != 0, baselines&hasAddressPeers != 0)
+	address := p.strangeness(v[SlotAddress10s:], v[SlotAddressMinutes], baselines&hasAddressSelf != 0, baselines&hasAddressPeers != 0)
 	// Behind a relay, VPN or Tor exit an address says nothing about one person.
-	if float64(v[SlotAddress1m]) >= p.MinClicks && address >= p.ZAddress && ranges&(rangeRelay|rangeVPN|rangeTor) == 0 {
+	if address >= p.ZAddress && ranges&(rangeRelay|rangeVPN|rangeTor) == 0 {
 		suspicion = suspicion.Set(click.ReasonRateIP)
 	}
 	return pair, invalid, suspicion
 }
 
-// against joins the two baselines: what is usual for the entity itself is no
-// anomaly, however busy its peers find it, and what is usual among peers is none
-// either. Without any baseline nothing is anomalous yet.
-func against(self, peers float32, hasSelf, hasPeers bool) float64 {
-	switch {
-	case hasSelf && hasPeers:
-		return float64(min(self, peers))
-	case hasSelf:
-		return float64(self)
-	case hasPeers:
-		return float64(peers)
+// strangeness is the z-score that the policy goes by, from the five rate slots of
+// an entity and the length of its own past.
+//
+// Peers are the measure; before there are any, a prior takes their place, so that
+// a flood right after a start does not pass. An entity's own past excuses what is
+// usual for itself, as for many people behind one address, but only a long past,
+// which a flood has not, and only within bounds, which a flood exceeds: otherwise
+// whoever floods for a few minutes would become his own yardstick.
+func (p *Policy) strangeness(rate []float32, minutes float32, hasSelf, hasPeers bool) float64 {
+	const lastMinute, zSelf, zPeers = SlotAddress1m, SlotAddressZSelf, SlotAddressZPeers
+	count := float64(rate[lastMinute])
+	if count < p.MinClicks {
+		return 0
 	}
-	return 0
+	z := float64(rate[zPeers])
+	if !hasPeers {
+		z = max(0, zscore.Robust(count, p.PriorMedian, 0, zscore.CountFloor(p.PriorMedian, 1)))
+	}
+	if hasSelf && float64(minutes) >= p.SelfMinutes && z < p.ZInexcusable {
+		z = min(z, float64(rate[zSelf]))
+	}
+	return z
 }
 
 func info(flags click.Flags, ranges int) (r click.Reasons) {

@@ -37,8 +37,12 @@ func TestDecide(t *testing.T) {
 		return s
 	}
 	var quiet click.Vector
-	self := busy(50, 40, 0, 0)
+	// self is a pair that its peers find strange and that is usual for itself.
+	self := busy(30, 29, 0, 0)
 	self[SlotBaselines] = hasPairSelf | hasPairPeers
+	self[SlotPairZSelf], self[SlotPairMinutes] = 1, 30
+	// start is a pair before anybody has a baseline.
+	start := func(clicks float32) click.Vector { return with(busy(clicks, 0, 0, 0), SlotBaselines, 0) }
 	for name, tc := range map[string]struct {
 		policy  *Policy
 		flags   click.Flags
@@ -70,9 +74,15 @@ func TestDecide(t *testing.T) {
 		"pair rate, few clicks": {vector: busy(11, 12, 0, 0), state: click.Valid},
 		"pair rate, suspect":    {vector: busy(12, 11.9, 0, 0), state: click.Suspect, reasons: reasons(click.ReasonRateIPAgent)},
 		"pair rate, below":      {vector: busy(12, 5.9, 0, 0), state: click.Valid},
-		"pair usual for itself": {vector: with(self, SlotPairZSelf, 1), state: click.Valid},
+		"pair usual for itself": {vector: self, state: click.Valid},
 		"pair new for itself":   {vector: with(self, SlotPairZSelf, 30), state: click.SIVT, reasons: reasons(click.ReasonRateIPAgent)},
-		"no baseline":           {vector: with(busy(500, 0, 500, 0), SlotBaselines, 0), state: click.Valid},
+		"pair of a short past":  {vector: with(self, SlotPairMinutes, 29), state: click.SIVT, reasons: reasons(click.ReasonRateIPAgent)},
+		"pair beyond excuse":    {vector: with(self, SlotPairZPeers, 36), state: click.SIVT, reasons: reasons(click.ReasonRateIPAgent)},
+
+		"start, flood":   {vector: start(28), state: click.SIVT, reasons: reasons(click.ReasonRateIPAgent)},
+		"start, busy":    {vector: start(27), state: click.Suspect, reasons: reasons(click.ReasonRateIPAgent)},
+		"start, suspect": {vector: start(16), state: click.Suspect, reasons: reasons(click.ReasonRateIPAgent)},
+		"start, usual":   {vector: start(15), state: click.Valid},
 
 		"address rate":         {vector: busy(1, 0, 12, 30), state: click.Suspect, reasons: reasons(click.ReasonRateIP)},
 		"address rate, below":  {vector: busy(1, 0, 12, 29.9), state: click.Valid},
@@ -128,7 +138,8 @@ func TestPolicyHash(t *testing.T) {
 	base := DefaultConfig().Policy
 	for name, change := range map[string]func(*Policy){
 		"base": func(*Policy) {}, "suspect": func(p *Policy) { p.ZSuspect++ }, "invalid": func(p *Policy) { p.ZInvalid++ },
-		"address": func(p *Policy) { p.ZAddress++ }, "clicks": func(p *Policy) { p.MinClicks++ }, "apps": func(p *Policy) { p.AppsAreTools = false },
+		"address": func(p *Policy) { p.ZAddress++ }, "clicks": func(p *Policy) { p.MinClicks++ }, "self": func(p *Policy) { p.SelfMinutes++ },
+		"excuse": func(p *Policy) { p.ZInexcusable++ }, "prior": func(p *Policy) { p.PriorMedian++ }, "apps": func(p *Policy) { p.AppsAreTools = false },
 	} {
 		p := base
 		change(&p)
@@ -152,6 +163,9 @@ func TestConfigValidate(t *testing.T) {
 		"order":    func(c *Config) { c.Policy.ZInvalid = 1 },
 		"address":  func(c *Config) { c.Policy.ZAddress = 1 },
 		"clicks":   func(c *Config) { c.Policy.MinClicks = 1 },
+		"self":     func(c *Config) { c.Policy.SelfMinutes = 61 },
+		"excuse":   func(c *Config) { c.Policy.ZInexcusable = 1 },
+		"prior":    func(c *Config) { c.Policy.PriorMedian = 0 },
 		"keys":     func(c *Config) { c.MaxKeys = 10 },
 	} {
 		c := DefaultConfig()

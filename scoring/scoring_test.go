@@ -123,22 +123,65 @@ func TestSharedAddressIsNotSIVT(t *testing.T) {
 	}
 }
 
-// An entity that was always busy is no anomaly, however quiet its peers are.
+// An entity that was busy for long is no anomaly while it stays so, however quiet
+// its peers are.
 func TestSteadyEntityIsValid(t *testing.T) {
 	t.Parallel()
 	s := newScorer(t)
 	bad := 0
-	for m := range 30 {
+	for m := range 45 {
 		at := int64(start + m*60e6)
 		crowd(s, at, 1)
 		for i := range 25 {
-			if v := s.judge("198.51.100.9", browser, at+int64(i)*2e6); m > 10 && v.State != click.Valid {
+			if v := s.judge("198.51.100.9", browser, at+int64(i)*2e6); m > 31 && v.State != click.Valid {
 				bad++
 			}
 		}
 	}
 	if bad != 0 {
 		t.Errorf("%d clicks of a steadily busy entity are not valid", bad)
+	}
+}
+
+// A flood does not become its own yardstick by going on, and does not look new at
+// every full minute.
+func TestLongFloodStaysSIVT(t *testing.T) {
+	t.Parallel()
+	s := newScorer(t)
+	crowd(s, start, 5)
+	missed, clicks := 0, 0
+	for m := range 45 {
+		at := int64(start + (5+m)*60e6)
+		crowd(s, at, 1)
+		for i := range 100 {
+			clicks++
+			if s.judge("198.51.100.7", browser, at+int64(i)*600_000).State != click.SIVT {
+				missed++
+			}
+		}
+	}
+	if missed > 20 || clicks != 4500 {
+		t.Errorf("%d of %d clicks of a long flood are not sivt", missed, clicks)
+	}
+}
+
+// Right after a start nobody has a baseline; a flood does not pass all the same.
+func TestFloodAtTheStart(t *testing.T) {
+	t.Parallel()
+	s := newScorer(t)
+	sivt := 0
+	for i := range 300 {
+		if s.judge("198.51.100.7", browser, start+int64(i)*100_000).State == click.SIVT {
+			sivt++
+		}
+	}
+	if sivt < 260 {
+		t.Errorf("%d of 300 flood clicks are sivt", sivt)
+	}
+	for i := range 10 {
+		if v := s.judge("198.51.100.8", browser, start+int64(i)*3e6); v.State != click.Valid {
+			t.Errorf("click %d of an ordinary person is %s", i, v.State)
+		}
 	}
 }
 

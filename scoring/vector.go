@@ -23,9 +23,11 @@ const (
 	SlotPair1h
 	SlotPairZSelf
 	SlotPairZPeers
-	SlotBaselines // bit set: which of the four z-scores have a baseline
-	SlotAgent     // class of the agent: givt.AgentClass, +16 when apps carry it too
-	SlotRanges    // bit set: what the address lists say
+	SlotBaselines      // bit set: which of the four z-scores have a baseline
+	SlotAgent          // class of the agent: givt.AgentClass, +16 when apps carry it too
+	SlotRanges         // bit set: what the address lists say
+	SlotAddressMinutes // closed minutes of the address's own past, at most 60
+	SlotPairMinutes    // the same of address and agent together
 	numSlots
 )
 
@@ -38,19 +40,21 @@ type SlotInfo struct {
 
 // Slots describes the vector, by slot.
 var Slots = [numSlots]SlotInfo{
-	SlotAddress10s:    {"address_clicks_10s", "clicks", "Clicks of the address in the last 10 seconds."},
-	SlotAddress1m:     {"address_clicks_1m", "clicks", "Clicks of the address in the last minute."},
-	SlotAddress1h:     {"address_clicks_1h", "clicks", "Clicks of the address in the last hour."},
-	SlotAddressZSelf:  {"address_z_self", "robust z", "This minute of the address against its own last hour."},
-	SlotAddressZPeers: {"address_z_peers", "robust z", "This minute of the address against all active addresses."},
-	SlotPair10s:       {"pair_clicks_10s", "clicks", "Clicks of address and agent together in the last 10 seconds."},
-	SlotPair1m:        {"pair_clicks_1m", "clicks", "Clicks of address and agent together in the last minute."},
-	SlotPair1h:        {"pair_clicks_1h", "clicks", "Clicks of address and agent together in the last hour."},
-	SlotPairZSelf:     {"pair_z_self", "robust z", "This minute of address and agent against their own last hour."},
-	SlotPairZPeers:    {"pair_z_peers", "robust z", "This minute of address and agent against all active pairs."},
-	SlotBaselines:     {"baselines", "bit set", "Which of the z-scores have a baseline: 1 address self, 2 address peers, 4 pair self, 8 pair peers."},
-	SlotAgent:         {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless; +16 when apps carry the library too."},
-	SlotRanges:        {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges."},
+	SlotAddress10s:     {"address_clicks_10s", "clicks", "Clicks of the address in the last 10 seconds."},
+	SlotAddress1m:      {"address_clicks_1m", "clicks", "Clicks of the address in the last minute."},
+	SlotAddress1h:      {"address_clicks_1h", "clicks", "Clicks of the address in the last hour."},
+	SlotAddressZSelf:   {"address_z_self", "robust z", "The last minute of the address against its own last hour."},
+	SlotAddressZPeers:  {"address_z_peers", "robust z", "The last minute of the address against all active addresses."},
+	SlotPair10s:        {"pair_clicks_10s", "clicks", "Clicks of address and agent together in the last 10 seconds."},
+	SlotPair1m:         {"pair_clicks_1m", "clicks", "Clicks of address and agent together in the last minute."},
+	SlotPair1h:         {"pair_clicks_1h", "clicks", "Clicks of address and agent together in the last hour."},
+	SlotPairZSelf:      {"pair_z_self", "robust z", "The last minute of address and agent against their own last hour."},
+	SlotPairZPeers:     {"pair_z_peers", "robust z", "The last minute of address and agent against all active pairs."},
+	SlotBaselines:      {"baselines", "bit set", "Which of the z-scores have a baseline: 1 address self, 2 address peers, 4 pair self, 8 pair peers."},
+	SlotAgent:          {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless; +16 when apps carry the library too."},
+	SlotRanges:         {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges."},
+	SlotAddressMinutes: {"address_minutes", "minutes", "How much of its own past the address has, at most an hour."},
+	SlotPairMinutes:    {"pair_minutes", "minutes", "How much of their own past address and agent together have, at most an hour."},
 }
 
 const (
@@ -75,6 +79,7 @@ const agentInApp = 16
 func fill(v *click.Vector, m *givt.Match, address, pair *zscore.Rates) {
 	fillRates(v[SlotAddress10s:], address)
 	fillRates(v[SlotPair10s:], pair)
+	v[SlotAddressMinutes], v[SlotPairMinutes] = float32(address.Minutes), float32(pair.Minutes)
 	v[SlotBaselines] = bits(
 		flag{address.HasSelf, hasAddressSelf}, flag{address.HasPeers, hasAddressPeers},
 		flag{pair.HasSelf, hasPairSelf}, flag{pair.HasPeers, hasPairPeers})

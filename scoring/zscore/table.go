@@ -10,8 +10,9 @@ type Rates struct {
 	Count10s float64 // events in the last 5 to 10 s, in steps of 5 s
 	Count1m  float64 // in the last 55 to 60 s, in steps of 5 s
 	Count1h  float64 // in the current minute and the 59 before it
-	ZSelf    float64 // the event's minute so far against the key's own past; 0 without HasSelf
+	ZSelf    float64 // the key's busiest view of the minute against its own past; 0 without HasSelf
 	ZPeers   float64 // the same against the minutes of all active keys; 0 without HasPeers
+	Minutes  float64 // closed minutes of the key's own past, at most Window
 	HasSelf  bool
 	HasPeers bool
 	Kept     bool // the event was counted; false for one too old, or too far ahead to be believed yet
@@ -81,12 +82,19 @@ func (t *Table) Observe(key uint64, micros int64) Rates {
 	s.mu.Lock()
 	e := s.entry(key, uint32(h))
 	p := e.series.Observe(micros)
-	r := Rates{HasSelf: p.OK, ZSelf: p.Z, Kept: p.Kept}
+	r := Rates{HasSelf: p.OK, ZSelf: p.Z, Kept: p.Kept, Minutes: float64(e.series.closed())}
+	busiest := p.Count
 	s.observed++
 	if p.Kept {
 		e.recent.add(uint32(micros / slotMicros))
 		r.Count10s, r.Count1m = e.recent.sums(uint32(micros / slotMicros))
 		r.Count1h = float64(e.series.hour())
+		// A flood must not look new at every full minute, so what counts is the
+		// larger of the minute so far and the sliding one.
+		busiest = max(p.Count, uint32(r.Count1m))
+		if b, ok := e.series.baseline(); ok {
+			r.ZSelf = b.excess(busiest)
+		}
 		if near {
 			s.peers.move(minute, p.Count)
 		}
@@ -100,7 +108,7 @@ func (t *Table) Observe(key uint64, micros int64) Rates {
 		t.arrive(minute)
 	}
 	if b := t.peers.baseline.Load(); b != nil {
-		r.HasPeers, r.ZPeers = true, b.excess(p.Count)
+		r.HasPeers, r.ZPeers = true, b.excess(busiest)
 	}
 	return r
 }

@@ -1,0 +1,340 @@
+package aggregate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"clickgate/aggregate"
+	"clickgate/gateway/click"
+	"clickgate/gateway/stream"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// poisonRow is what the tables keep of a record that is no event.
+type poisonRow struct {
+	Topic     string
+	Offset    int64
+	Kind      string
+	Value     string
+	Tombstone bool
+	Reason    bool
+}
+
+func (r *rig) poison() (out []poisonRow) {
+	r.Helper()
+	rows, err := r.store.DB().QueryContext(r.Context(),
+		"SELECT topic, rec_offset, kind, coalesce(value, ''), value IS NULL, reason <> '' FROM poison_records ORDER BY topic, rec_offset")
+	r.must(err)
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var p poisonRow
+		r.must(rows.Scan(&p.Topic, &p.Offset, &p.Kind, &p.Value, &p.Tombstone, &p.Reason))
+		out = append(out, p)
+	}
+	r.must(rows.Err())
+	return out
+}
+
+// TestPoisonedPartition: bad records among 500 stop nothing, touch no neighbour
+// and are kept byte for byte; good ones, copies, dead letters and marks come out
+// as rows.
+func TestPoisonedPartition(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	records := r.clicks(0, 500)
+	cut, refused := records[250].Value[:7], aggregate.NewClick(251, aggregate.TestTime)
+	refused.Currency = "X"
+	records[250].Value = cut
+	records[251].Value = aggregate.ClickValue(refused)
+	records[252].Value = []byte{}
+	records[253].Value = nil
+	copied, again := *records[0], aggregate.NewClick(1, aggregate.TestTime+1_000_000)
+	again.Ingest.Seq = 1000
+	mark := aggregate.NewMark(1, 250)
+	wrongKind := r.letter(aggregate.NewLetter(900, aggregate.TestTime))
+	wrongKind.Topic = stream.ClicksTopic
+	unknown := &kgo.Record{Topic: stream.ClicksTopic, Value: []byte("?")}
+	records = append(records, &copied, r.click(again), stream.NewMark(stream.ClicksTopic, 0, aggregate.MarkValue(t, &mark)), wrongKind, unknown)
+	r.produce(records...)
+	inLetters := r.click(aggregate.NewClick(901, aggregate.TestTime))
+	inLetters.Topic = stream.DeadLettersTopic
+	var letters []*kgo.Record
+	for i := range 5 {
+		letters = append(letters, r.letter(aggregate.NewLetter(uint64(600+i), aggregate.TestTime)))
+	}
+	r.produce(append(letters, inLetters, stream.NewMark(stream.DeadLettersTopic, 0, aggregate.MarkValue(t, &mark)))...)
+
+	a := r.start(r.store, "one")
+	r.waitStored()
+	r.waitLag(2)
+	a.stop()
+
+	r.wantStates(map[click.State]int64{click.Valid: 496, click.Redelivered: 1, click.Malformed: 5})
+	want := []poisonRow{
+		{stream.ClicksTopic, 250, "c", string(cut), false, true},
+		{stream.ClicksTopic, 251, "c", string(aggregate.ClickValue(refused)), false, true},
+		{stream.ClicksTopic, 252, "c", "", false, true},
+		{stream.ClicksTopic, 253, "c", "", true, true},
+		{stream.ClicksTopic, 503, "d", string(wrongKind.Value), false, true},
+		{stream.ClicksTopic, 504, "", "?", false, true},
+		{stream.DeadLettersTopic, 5, "c", string(inLetters.Value), false, true},
+	}
+	if diff := cmp.Diff(want, r.poison()); diff != "" {
+		t.Errorf("poison (-want +got):\n%s", diff)
+	}
+	if next := r.next(0); next != 505 {
+		t.Errorf("position %d, want 505", next)
+	}
+	l, err := r.store.Ledger(t.Context(), aggregate.LedgerQuery{})
+	r.must(err)
+	if p := aggregate.Proven(l.Marks); len(p) != 1 || p[aggregate.BootID{Gateway: "eu/g1", Boot: 7}].ThroughSeq != 250 {
+		t.Errorf("proven %v, want the boot through 250", p)
+	}
+	for name, want := range map[string]float64{
+		"clickgate_aggregate_poison_records_total": 7, "clickgate_aggregate_own_copies_total": 1,
+		"clickgate_aggregate_batch_records": 510, "clickgate_aggregate_session_errors_total": 0,
+	} {
+		if got := a.metric(name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	if n := a.Counts(); n[click.Valid] != 496 || n[click.Redelivered] != 1 || n[click.Malformed] != 5 {
+		t.Errorf("counts of the run %v", n)
+	}
+}
+
+// TestRestart: the next aggregator goes on from the store's position, though
+// Kafka knows nothing of it, and reads nothing twice.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	const rounds, each = 3, 120
+	for i := range rounds {
+		r.produce(r.clicks(i*each, each)...)
+		a := r.start(r.store, fmt.Sprint("run ", i), func(c *aggregate.Config) { c.Group = fmt.Sprint("group ", i) })
+		r.waitStored()
+		a.stop()
+		if n := a.metric("clickgate_aggregate_batch_records"); n != each {
+			t.Errorf("run %d read %v records, want %d", i, n, each)
+		}
+		r.wantStates(map[click.State]int64{click.Valid: int64((i + 1) * each)})
+	}
+}
+
+// hooked is a store that a test can trip up.
+type hooked struct {
+	aggregate.Ingest
+	inTx func(ctx context.Context, f func(aggregate.Tx) error) error
+}
+
+func (h *hooked) InTx(ctx context.Context, f func(aggregate.Tx) error) error { return h.inTx(ctx, f) }
+
+// TestTakeover: an aggregator stands still between its fetch and its commit,
+// another takes the partition over and goes on, and what the first brings when it
+// wakes is refused whole.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.produce(r.clicks(0, 300)...)
+	asleep, wake := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	woken := make(chan error, 1)
+	paused := &hooked{Ingest: r.store}
+	paused.inTx = func(ctx context.Context, f func(aggregate.Tx) error) error {
+		first := false
+		once.Do(func() { first = true; close(asleep); <-wake })
+		err := r.store.InTx(ctx, f)
+		if first {
+			woken <- err
+		}
+		return err
+	}
+	first := r.start(paused, "first")
+	<-asleep
+	second := r.start(r.store, "second")
+	r.waitStored()
+	r.wantStates(map[click.State]int64{click.Valid: 300})
+	close(wake)
+	if err := <-woken; !errors.Is(err, aggregate.ErrFenced) {
+		t.Errorf("the sleeper's batch: %v, want it fenced", err)
+	}
+	r.eventually("the sleeper's session ends as fenced", func() bool { return first.sessionErrors("fenced") > 0 })
+	r.produce(r.clicks(300, 100)...)
+	r.waitStored()
+	second.stop()
+	r.produce(r.clicks(400, 100)...)
+	r.waitStored() // by the first, which has the partition again
+	first.stop()
+	r.wantStates(map[click.State]int64{click.Valid: 500})
+	n := first.metric("clickgate_aggregate_batch_records") + second.metric("clickgate_aggregate_batch_records")
+	if n != 500 {
+		t.Errorf("both applied %v records, want each of 500 once", n)
+	}
+}
+
+// TestDeletedRecords: records that were deleted before they were read stop their
+// partition, are counted, and nothing behind them is stored as if they had never
+// been.
+func TestDeletedRecords(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.produce(r.clicks(0, 100)...)
+	a := r.start(r.store, "before")
+	r.waitStored()
+	a.stop()
+	for _, rec := range r.clicks(100, 50) { // batches of their own
+		r.produce(rec)
+	}
+	var cut kadm.Offsets
+	cut.AddOffset(stream.ClicksTopic, 0, 120, -1)
+	deleted, err := r.admin.DeleteRecords(t.Context(), cut)
+	r.must(err)
+	r.must(deleted.Error())
+
+	a = r.start(r.store, "after")
+	r.eventually("the gap is met again and again", func() bool { return a.sessionErrors("gap") >= 3 })
+	r.produce(r.clicks(150, 1)...)
+	seen := a.sessionErrors("gap")
+	r.eventually("the gap is met with new records behind it", func() bool { return a.sessionErrors("gap") > seen })
+	a.stop()
+	if n := a.sessionErrors("other") + a.sessionErrors("fenced"); n != 0 {
+		t.Errorf("%v sessions ended for another cause", n)
+	}
+	if next := r.next(0); next != 100 {
+		t.Errorf("position %d, want 100", next)
+	}
+	r.wantStates(map[click.State]int64{click.Valid: 100})
+	if p := r.poison(); len(p) != 0 {
+		t.Errorf("poison %v", p)
+	}
+}
+
+var errAway = errors.New("store is away")
+
+// TestStoreAway: a store that fails, before or behind its commit, delays events
+// and changes nothing else.
+func TestStoreAway(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(run func() error) error{
+		"nothing is done":    func(func() error) error { return errAway },
+		"the answer is lost": func(run func() error) error { return errors.Join(run(), errAway) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 2)
+			r.produce(r.clicks(0, 300)...)
+			var calls, failures atomic.Int64
+			shaky := &hooked{Ingest: r.store}
+			shaky.inTx = func(ctx context.Context, f func(aggregate.Tx) error) error {
+				run := func() error { return r.store.InTx(ctx, f) }
+				if n := calls.Add(1); n > 2 && n <= 6 || failures.Load() == 0 {
+					failures.Add(1)
+					return fail(run)
+				}
+				return run()
+			}
+			a := r.start(shaky, "shaky", func(c *aggregate.Config) { c.MaxRecords = 50 })
+			r.waitStored()
+			r.produce(r.clicks(300, 50)...)
+			r.waitStored()
+			r.waitLag(2)
+			a.stop()
+			if failures.Load() < 3 || a.sessionErrors("other") < 3 {
+				t.Errorf("%d failures, %v sessions ended; want at least 3", failures.Load(), a.sessionErrors("other"))
+			}
+			if n := a.sessionErrors("gap") + a.sessionErrors("fenced"); n != 0 {
+				t.Errorf("%v sessions ended for another cause", n)
+			}
+			r.wantStates(map[click.State]int64{click.Valid: 350})
+		})
+	}
+}
+
+// TestClaimFails: an aggregator that cannot claim tries again.
+func TestClaimFails(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.produce(r.clicks(0, 10)...)
+	var left atomic.Int64
+	left.Store(2)
+	a := r.start(&claimless{r.store, &left}, "unlucky")
+	r.waitStored()
+	a.stop()
+	if left.Load() >= 0 || a.sessionErrors("other") < 2 {
+		t.Errorf("%d failures left, %v sessions ended; want at least 2", left.Load(), a.sessionErrors("other"))
+	}
+	r.wantStates(map[click.State]int64{click.Valid: 10})
+}
+
+type claimless struct {
+	aggregate.Ingest
+	left *atomic.Int64
+}
+
+func (c *claimless) Claim(ctx context.Context, p aggregate.Partition, owner string) (aggregate.Claim, error) {
+	if c.left.Add(-1) >= 0 {
+		return aggregate.Claim{}, errAway
+	}
+	return c.Ingest.Claim(ctx, p, owner)
+}
+
+// TestAppliedBefore: a store that runs a transaction again although it committed
+// says that the batch is applied; the aggregator goes on behind it.
+func TestAppliedBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.produce(r.clicks(0, 100)...)
+	var applied atomic.Int64
+	twice := &hooked{Ingest: r.store}
+	twice.inTx = func(ctx context.Context, f func(aggregate.Tx) error) error {
+		if err := r.store.InTx(ctx, f); err != nil {
+			return err
+		}
+		err := r.store.InTx(ctx, f)
+		if errors.Is(err, aggregate.ErrApplied) {
+			applied.Add(1)
+		}
+		return err
+	}
+	a := r.start(twice, "twice")
+	r.waitStored()
+	r.produce(r.clicks(100, 100)...)
+	r.waitStored()
+	a.stop()
+	if applied.Load() < 2 {
+		t.Errorf("%d batches were applied before, want 2 at least", applied.Load())
+	}
+	if n := a.sessionErrors("other") + a.sessionErrors("gap") + a.sessionErrors("fenced"); n != 0 {
+		t.Errorf("%v sessions ended", n)
+	}
+	r.wantStates(map[click.State]int64{click.Valid: 200})
+}
+
+// TestConfig: a value out of range is refused by name and with a remedy.
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	for key, change := range map[string]func(*aggregate.Config){
+		"aggregate.group":       func(c *aggregate.Config) { c.Group = "" },
+		"aggregate.max_records": func(c *aggregate.Config) { c.MaxRecords = 0 },
+		"aggregate.max_wait":    func(c *aggregate.Config) { c.MaxWait = 0 },
+		"aggregate.retry_pause": func(c *aggregate.Config) { c.RetryPause = 0 },
+	} {
+		cfg := aggregate.DefaultConfig()
+		if err := cfg.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		change(&cfg)
+		_, err := aggregate.New(cfg, aggregate.Dependencies{})
+		if err == nil || !slices.Contains([]string{key + ":"}, err.Error()[:min(len(key)+1, len(err.Error()))]) {
+			t.Errorf("%s: error %v", key, err)
+		}
+	}
+}

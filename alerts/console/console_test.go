@@ -1,0 +1,563 @@
+package console
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"clickgate/aggregate"
+	"clickgate/gateway/click"
+	"clickgate/scoring"
+)
+
+func TestLiveShowsTotals(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, books())
+	for _, path := range []string{"/", "/live"} {
+		doc := s.get(path, 200)
+		rows := table(t, doc, "Counts by verdict")
+		if len(rows) != 11 { // head, nine states, received
+			t.Errorf("%s: %d rows", path, len(rows))
+		}
+		for name, want := range map[string]string{
+			"valid": "1,009,014", "givt": "1,004,004", "sivt": "1,005,005", "undecidable": "1,006,006", "suspect": "1,007,007",
+			"test": "1,003,003", "duplicate": "1,008,008", "redelivered": "1,002,002", "malformed": "1,001,001", "received": "9,045,050",
+		} {
+			if got := cell(t, rows, find(t, rows, name), "Events"); got != want {
+				t.Errorf("%s: %s = %s, want %s", path, name, got, want)
+			}
+		}
+		if got := find(t, rows, "valid")[2]; got != "11.2 %" {
+			t.Errorf("share of valid: %s", got)
+		}
+		text := textOf(doc)
+		for _, want := range []string{"Valid money, EUR 1,234,569.39 0.03 not billed", "Valid money, JPY 12.00", "counted at 07:01:00"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in %s", path, want, text)
+			}
+		}
+	}
+}
+
+func TestLiveHoursAndSources(t *testing.T) {
+	t.Parallel()
+	doc := newSite(t, books()).get("/", 200)
+	hours := table(t, doc, "Counts by hour")
+	if len(hours) != 3 || hours[1][0] != "2026-11-25 07:00" || hours[2][0] != "2026-11-25 06:00" {
+		t.Fatalf("hours are not the newest first: %q", hours)
+	}
+	want := map[string][2]string{
+		"Status": {"provisional", "closed"}, "Received": {"22", "1,234"}, "valid": {"20", "1,200"}, "givt": {"2", "34"},
+		"Valid money": {"1.50 EUR12.00 JPY", "1,234,567.89 EUR"},
+	}
+	for column, w := range want {
+		if got := [2]string{cell(t, hours, hours[1], column), cell(t, hours, hours[2], column)}; got != w {
+			t.Errorf("%s: %q, want %q", column, got, w)
+		}
+	}
+	sources := table(t, doc, "Counts by source")
+	if got := find(t, sources, "t1", "edge"); !slices.Equal(got[2:], []string{"9,045,045", "1,009,009", "2,009,009", "6,027,027", "11.2 %"}) {
+		t.Errorf("source: %q", got)
+	}
+	if sources[1][0] != "t1" {
+		t.Errorf("sources are not the busiest first: %q", sources)
+	}
+}
+
+func TestLiveWarnsOfMiscounts(t *testing.T) {
+	t.Parallel()
+	f := books()
+	if strings.Contains(textOf(newSite(t, f).get("/", 200)), "differ") {
+		t.Error("right books are called wrong")
+	}
+	f.totals[0].Minutes++
+	if !strings.Contains(textOf(newSite(t, f).get("/", 200)), "Rows and minute counts differ") {
+		t.Error("wrong books are called right")
+	}
+}
+
+func TestUnscoredShowsWhereItCounts(t *testing.T) {
+	t.Parallel()
+	f := books()
+	if rows := table(t, newSite(t, f).get("/billing", 200), "Billing rows"); slices.Contains(rows[0], "unscored") {
+		t.Errorf("a column of zeros: %q", rows[0])
+	}
+	f.rows[2].Counts[click.Unscored] = 9
+	rows := table(t, newSite(t, f).get("/billing", 200), "Billing rows")
+	if got := cell(t, rows, find(t, rows, "t1", "a2"), "unscored"); got != "9" {
+		t.Errorf("unscored: %s", got)
+	}
+}
+
+func TestEmptyStore(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, &fake{})
+	for path, want := range map[string]string{
+		"/": "No clicks yet", "/billing": "No clicks yet", "/billing?tenant=x": "No clicks match", "/reconcile": "No gateway has taken anything yet",
+	} {
+		if got := textOf(s.get(path, 200)); !strings.Contains(got, want) {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+}
+
+func TestBillingRowsAndFilters(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, books())
+	for query, want := range map[string][]string{
+		"":                      {"t1 a1 c1 1,234", "t1 a1 c1 12", "t1 a2 c2 7", "t2 a1 c1 3"},
+		"?tenant=t1":            {"t1 a1 c1 1,234", "t1 a1 c1 12", "t1 a2 c2 7"},
+		"?advertiser=a2":        {"t1 a2 c2 7"},
+		"?campaign=c1&tenant=":  {"t1 a1 c1 1,234", "t1 a1 c1 12", "t2 a1 c1 3"},
+		"?tenant=t2&campaign=c": {},
+	} {
+		rows := table(t, s.get("/billing"+query, 200), "Billing rows")
+		got := []string{}
+		for _, r := range rows[1:] {
+			if strings.HasPrefix(r[0], "t1") || strings.HasPrefix(r[0], "t2") {
+				got = append(got, strings.Join([]string{r[0], r[1], r[2], r[5]}, " "))
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
+	}
+	rows := table(t, s.get("/billing?tenant=t1", 200), "Billing rows")
+	for _, c := range []struct{ column, want string }{
+		{"Hour (UTC)", "2026-11-25 06:00"}, {"Status", "closed"}, {"Currency", "EUR"}, {"Cost", "1,234,567.89"}, {"valid", "1,200"}, {"givt", "34"}, {"malformed", "0"},
+	} {
+		if got := cell(t, rows, rows[1], c.column); got != c.want {
+			t.Errorf("%s: %q, want %q", c.column, got, c.want)
+		}
+	}
+	if got := find(t, rows, "total, EUR")[1:4]; !slices.Equal(got, []string{"1,246", "1,234,569.39", "EUR"}) {
+		t.Errorf("total: %q", got)
+	}
+}
+
+func TestBillingBoundsItsTable(t *testing.T) {
+	t.Parallel()
+	f := &fake{}
+	for i := range rowsShown + 5 {
+		f.rows = append(f.rows, aggregate.BillingRow{TenantID: "t", CampaignID: fmt.Sprint(i), Hour: hour7, Currency: "EUR", CostMicros: 1_000_000})
+	}
+	s := newSite(t, f)
+	doc := s.get("/billing", 200)
+	rows := table(t, doc, "Billing rows")
+	if len(rows) != 1+rowsShown+1 || !strings.Contains(textOf(doc), "first 1000 of 1005 rows") {
+		t.Errorf("%d rows", len(rows))
+	}
+	if got := find(t, rows, "total, EUR")[2]; got != "1,005.00" {
+		t.Errorf("the total leaves rows out: %s", got)
+	}
+	if lines := strings.Count(s.do("GET", "/billing.csv").Body.String(), "\n"); lines != rowsShown+5 {
+		t.Errorf("the download has %d rows", lines)
+	}
+}
+
+func TestBillingSumsNeverWrap(t *testing.T) {
+	t.Parallel()
+	f := books()
+	f.rows[0].CostMicros = math.MaxInt64
+	for _, path := range []string{"/billing", "/"} {
+		if got := textOf(newSite(t, f).get(path, 200)); !strings.Contains(got, "too large to add up") {
+			t.Errorf("%s hides an overflow", path)
+		}
+	}
+}
+
+func TestDownloads(t *testing.T) {
+	t.Parallel()
+	f := books()
+	s := newSite(t, f)
+	w := s.do("GET", "/billing.json?tenant=t1")
+	var rows []aggregate.BillingRow
+	if err := json.Unmarshal(w.Body.Bytes(), &rows); err != nil || !reflect.DeepEqual(rows, f.rows[:3]) {
+		t.Errorf("JSON (%v): %+v", err, rows)
+	}
+	if got := w.Header().Get("Content-Disposition"); got != `attachment; filename="clickgate-billing-20261125T070100Z.json"` {
+		t.Errorf("disposition %q", got)
+	}
+	w = s.do("GET", "/billing.csv")
+	records, err := csv.NewReader(w.Body).ReadAll()
+	if err != nil || len(records) != 4 || !slices.Equal(records[0], []string{"t1", "c1", "1234567890000"}) {
+		t.Errorf("CSV (%v): %q", err, records)
+	}
+	if got := w.Header().Get("Content-Type"); got != "text/csv; charset=utf-8" {
+		t.Errorf("type %q", got)
+	}
+	// The page links to downloads of what it shows.
+	var links []string
+	for _, a := range elements(s.get("/billing?tenant=t1&campaign=a%26b", 200), "a") {
+		links = append(links, attr(a, "href"))
+	}
+	if slices.Contains(links, "/billing.csv?campaign=a%26b&tenant=t1") {
+		t.Error("an empty table offers a download")
+	}
+	links = nil
+	for _, a := range elements(s.get("/billing?tenant=t1&campaign=c1", 200), "a") {
+		links = append(links, attr(a, "href"))
+	}
+	for _, want := range []string{"/billing.csv?campaign=c1&tenant=t1", "/billing.json?campaign=c1&tenant=t1", "/billing?advertiser=a1&campaign=c1&tenant=t1"} {
+		if !slices.Contains(links, want) {
+			t.Errorf("no link %s in %q", want, links)
+		}
+	}
+}
+
+// ledger of one boot that took n events, of which stored are rows.
+func ledger(n uint64, stored int64) aggregate.Ledger {
+	mark := click.Mark{
+		Gateway: "local/g1", Boot: uint64(hour7), Number: 3, ThroughSeq: n,
+		Counts: []click.SourceCount{{TenantID: "t1", SourceID: "edge", Hour: hour7, Received: n}},
+	}
+	return aggregate.Ledger{
+		Marks: []aggregate.StoredMark{{Partition: aggregate.Partition{Topic: "clicks.v1"}, Mark: mark}},
+		Rows: []aggregate.RowCount{{
+			TenantID: "t1", SourceID: "edge", Hour: hour7, Gateway: "local/g1", Boot: uint64(hour7), State: click.Valid, Proven: stored, Tail: 4,
+		}},
+		Boots: []aggregate.BootRows{{Gateway: "local/g1", Boot: uint64(hour7), Proven: stored, Tail: 4, MaxSeq: n + 6}},
+	}
+}
+
+func TestReconcile(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		stored                     int64
+		banner, difference, broken string
+	}{
+		"balanced": {1200, "balanced Everything", "0", ""},
+		"lost":     {1198, "BROKEN BROKEN: true", "+2", "broken"},
+		"doubled":  {1201, "BROKEN BROKEN: true", "-1", "broken"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			doc := newSite(t, &fake{ledger: ledger(1200, c.stored)}).get("/reconcile", 200)
+			if text := textOf(doc); !strings.Contains(text, c.banner) {
+				t.Errorf("verdict: no %q in %s", c.banner, text)
+			}
+			hours := table(t, doc, "Hours")
+			for column, want := range map[string]string{
+				"Hour (UTC)": "2026-11-25 07:00", "Difference": c.difference, "Received": "1,204", "valid": grouped(fmt.Sprint(c.stored + 4)), "Tail": "4",
+			} {
+				if got := cell(t, hours, find(t, hours, "t1", "edge"), column); got != want {
+					t.Errorf("%s: %s, want %s", column, got, want)
+				}
+			}
+			boots := table(t, doc, "Gateway boots")
+			for column, want := range map[string]string{
+				"Boot (UTC)": "2026-11-25 07:00:00.000000", "Proven through": "1,200", "Missing": c.difference, "Stored": grouped(fmt.Sprint(c.stored)), "Unknown": "2", "Ended": "no final mark",
+			} {
+				if got := cell(t, boots, find(t, boots, "local/g1"), column); got != want {
+					t.Errorf("%s: %s, want %s", column, got, want)
+				}
+			}
+			broken := 0
+			for _, tr := range elements(doc, "tr") {
+				if attr(tr, "class") == "broken" {
+					broken++
+				}
+			}
+			if (broken == 2) != (c.broken != "") || broken == 1 {
+				t.Errorf("%d rows are marked", broken)
+			}
+		})
+	}
+}
+
+func TestReconcileShowsMiscounts(t *testing.T) {
+	t.Parallel()
+	f := &fake{totals: []aggregate.Total{{TenantID: "t1", SourceID: "edge", State: click.GIVT, Rows: 1001, Minutes: 1000}}}
+	rows := table(t, newSite(t, f).get("/reconcile", 200), "Rows against minute counts")
+	if !slices.Equal(rows[1], []string{"t1", "edge", "givt", "1,001", "1,000"}) {
+		t.Errorf("%q", rows)
+	}
+}
+
+func TestBrokenHoursAreNeverCutOff(t *testing.T) {
+	t.Parallel()
+	rows := make([]int, rowsShown+10)
+	rows[rowsShown+9], rows[rowsShown+3] = 2, 1
+	got := worstFirst(rows, func(n int) bool { return n != 0 })
+	if len(got) != rowsShown || got[0] != 1 || got[1] != 2 || got[2] != 0 {
+		t.Errorf("%d rows, first %v", len(got), got[:3])
+	}
+}
+
+func event(t *testing.T) (click.ID, *click.Click) {
+	t.Helper()
+	id, err := click.ParseID("01936000-0000-7000-8000-000000000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &click.Click{
+		TenantID: "t1", SourceID: "edge", EventID: id, EventTime: hour7 + 1, ReceivedAt: hour7 + 2, Entry: click.EntryBatch,
+		Flags: click.FlagPrefetch | click.FlagTruncated, AdvertiserID: "a1", CampaignID: "c1", PublisherID: "p1", PlacementID: "pl1",
+		LandingHost: "shop.example", Country: "DE", PriceMicros: 1_250_000_000, Currency: "EUR", Pricing: click.PricingCPC, RateCard: "card-7",
+		IPKey: click.Key{0xde, 0xad, 0xbe, 0xef}, AgentKey: click.Key{0xfe, 0xed}, IPPrefix: "203.0.113.0/24", ASN: 64500, AgentFamily: "Chrome",
+		Evidence: []byte("sealed-evidence"), Ingest: click.IngestID{Gateway: "local/g1", Boot: uint64(hour7), Seq: 12345},
+	}
+	c.Verdict = click.Verdict{State: click.GIVT, Score: 1, VectorVersion: scoring.VectorVersion, ListsHash: 0xabc, PolicyHash: 0xdef}
+	c.Verdict.Reasons = c.Verdict.Reasons.Set(click.ReasonPrefetch)
+	c.Verdict.Vector[scoring.SlotAddress1m] = 17
+	return id, c
+}
+
+func TestTrace(t *testing.T) {
+	t.Parallel()
+	id, c := event(t)
+	f := &fake{events: map[click.ID][]aggregate.TraceRow{id: {
+		{What: "click", Click: c, Partition: 3, Offset: 42, IngestedAt: hour7 + 1502},
+		{What: "redelivery", Redelivery: &aggregate.RedeliveryRow{EventKey: aggregate.KeyOf(c), SourceID: "again", ReceivedAt: hour7 + 9}, Offset: -1},
+		{What: "dead letter", DeadLetter: &click.DeadLetter{TenantID: "t1", Code: "BAD_ID", Field: "id", Message: "is no id", Raw: []byte("raw-bytes")}, Offset: 7},
+	}}}
+	s := newSite(t, f)
+	doc := s.get("/trace?id=+"+id.String()+"+", 200)
+	text := textOf(doc)
+	for _, want := range []string{
+		"click " + id.String() + " givt", "Sourceedge", "Entrybatch", "Sequence12,345", "Partition3Offset42", "After1.5ms",
+		"Campaignc1", "Publisherp1", "Placementpl1", "Price1,250.00 EUR", "Fromrate card card-7", "Billedno", "Flagsprefetch, text cut to its limit",
+		"NetworkAS64500", "Lists0000000000000abc", "redelivery", "Sourceagain", "dead letter", "CodeBAD_ID", "Topicdeadletters.v1",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+	if got := find(t, table(t, doc, "Reasons"), "PREFETCH"); got[1] != "givt" {
+		t.Errorf("reason: %q", got)
+	}
+	if got := find(t, table(t, doc, "Features"), "address_clicks_1m"); got[1] != "17" {
+		t.Errorf("feature: %q", got)
+	}
+	for _, personal := range []string{"deadbeef", "feed0000", "203.0.113", "sealed-evidence", "raw-bytes"} {
+		if strings.Contains(text, personal) {
+			t.Errorf("the page shows %s", personal)
+		}
+	}
+	if got := textOf(s.get("/trace?id="+id.String()+"&tenant=t9", 404)); !strings.Contains(got, "No event or dead letter") {
+		t.Error(got)
+	}
+	if got := textOf(s.get("/trace?id=nonsense", 400)); !strings.Contains(got, "This is no event id") {
+		t.Error(got)
+	}
+	if got := textOf(s.get("/trace", 200)); !strings.Contains(got, "Event id") {
+		t.Error(got)
+	}
+}
+
+var payloads = []string{
+	`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `'><svg/onload=alert(1)>`, `javascript:alert(1)`,
+	`</table><script>alert(1)</script>`, `" autofocus onfocus="alert(1)`, "`${alert(1)}`", `{{.}}`, `&lt;script&gt;`, "a\u202Eb\x1b[31m", `</title><script>`,
+}
+
+// TestNothingFromOutsideBecomesMarkup puts payloads into every id and every
+// parameter, and looks at what a browser would make of the pages.
+func TestNothingFromOutsideBecomesMarkup(t *testing.T) {
+	t.Parallel()
+	for i, p := range payloads {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			id, c := event(t)
+			c.TenantID, c.SourceID, c.AdvertiserID, c.CampaignID, c.PublisherID, c.PlacementID = p, p, p, p, p, p
+			c.AdGroupID, c.CreativeID, c.LandingHost, c.RefererHost, c.Country, c.AgentFamily, c.RateCard, c.Currency = p, p, p, p, p, p, p, p
+			c.Ingest.Gateway = p
+			l := ledger(10, 9)
+			l.Marks[0].Mark.Counts[0].TenantID, l.Marks[0].Mark.Counts[0].SourceID, l.Marks[0].Mark.Gateway = p, p, p
+			f := &fake{
+				totals: []aggregate.Total{{TenantID: p, SourceID: p, State: click.Valid, Rows: 2, Minutes: 1}},
+				rows:   []aggregate.BillingRow{{TenantID: p, AdvertiserID: p, CampaignID: p, Currency: p, Hour: hour7}},
+				ledger: l,
+				events: map[click.ID][]aggregate.TraceRow{id: {
+					{What: "click", Click: c},
+					{What: "dead letter", DeadLetter: &click.DeadLetter{TenantID: p, SourceID: p, Code: p, Field: p, Message: p}},
+				}},
+			}
+			s := newSite(t, f)
+			q := url.QueryEscape(p)
+			for path, shown := range map[string]bool{
+				"/": true, "/live": true, "/reconcile": true, "/trace?id=" + id.String(): true,
+				"/billing?tenant=" + q + "&advertiser=" + q + "&campaign=" + q: true,
+				"/trace?id=" + q + "&tenant=" + q:                              false, "/" + url.PathEscape(p): false, "/billing?" + q + "=" + q: false,
+			} {
+				inspect(t, s, path, p, shown)
+			}
+		})
+	}
+}
+
+func inspect(t *testing.T, s *site, path, payload string, shown bool) {
+	t.Helper()
+	body := s.do("GET", path).Body.String()
+	doc := s.get(path, s.do("GET", path).Code)
+	for n := range doc.Descendants() {
+		switch {
+		case n.Data == "script" && attr(n, "src") != "/static/live.js", n.Data == "script" && n.FirstChild != nil:
+			t.Errorf("%s: a script of another's", path)
+		case n.Data == "img" && attr(n, "src") != "/static/icon.svg":
+			t.Errorf("%s: a picture of another's", path)
+		}
+		for _, a := range n.Attr {
+			if strings.HasPrefix(a.Key, "on") || a.Key == "style" || a.Key == "autofocus" {
+				t.Errorf("%s: attribute %s=%q", path, a.Key, a.Val)
+			}
+			if a.Key == "href" && !strings.HasPrefix(a.Val, "/") && a.Val != "#main" {
+				t.Errorf("%s: link to %q", path, a.Val)
+			}
+		}
+	}
+	if strings.ContainsAny(body, "\u202E\x1b") && !strings.Contains(path, "?tenant") && !strings.Contains(path, "&tenant") {
+		t.Errorf("%s: direction or control characters reach the page", path)
+	}
+	if want := strings.Join(strings.Fields(visible(payload)), " "); shown && !strings.Contains(textOf(doc), want) {
+		t.Errorf("%s does not show %q as text; was anything tested?", path, want)
+	}
+}
+
+// TestEveryAnswerCarriesTheHeaders looks at every route, and at every kind of
+// error.
+func TestEveryAnswerCarriesTheHeaders(t *testing.T) {
+	t.Parallel()
+	f := books()
+	s := newSite(t, f)
+	broken := newSite(t, &fake{err: errors.New("secret place")})
+	for _, c := range []struct {
+		on             *site
+		method, target string
+		header         []string
+		status         int
+	}{
+		{s, "GET", "/", nil, 200}, {s, "HEAD", "/", nil, 200}, {s, "GET", "/live", nil, 200}, {s, "GET", "/billing", nil, 200},
+		{s, "GET", "/billing.csv", nil, 200}, {s, "GET", "/billing.json", nil, 200}, {s, "GET", "/reconcile", nil, 200}, {s, "GET", "/trace", nil, 200},
+		{s, "GET", "/static/console.css", nil, 200}, {s, "GET", "/static/live.js", nil, 200}, {s, "GET", "/static/icon.svg", nil, 200},
+		{s, "GET", "/nope", nil, 404}, {s, "GET", "/static/nope.css", nil, 404}, {s, "GET", "/static/..%2fconsole.go", nil, 404}, {s, "GET", "/static/", nil, 404},
+		{s, "POST", "/nope", nil, 404}, {s, "POST", "/billing", nil, 405}, {s, "DELETE", "/", nil, 405}, {s, "PUT", "/live", nil, 405},
+		{s, "GET", "//billing", nil, 307}, {s, "GET", "/billing?tenant=%ff", nil, 400}, {s, "GET", "/billing?tenant=a%00", nil, 400}, {s, "GET", "/billing?a=%zz", nil, 400},
+		{s, "GET", "/trace?id=x%00", nil, 400}, {s, "GET", "/trace?%zz", nil, 400}, {s, "GET", "/billing?tenant=" + strings.Repeat("x", 2000), nil, 400},
+		{s, "GET", "/", []string{"Host", "evil.example"}, 421}, {s, "GET", "/", []string{"Host", "localhost.evil.example:8082"}, 421}, {s, "GET", "/", []string{"Host", "192.0.2.1"}, 421},
+		{s, "GET", "/", []string{"Host", ""}, 421}, {s, "GET", "/", []string{"Host", "localhost:9999"}, 200}, {s, "GET", "/", []string{"Host", "[::1]:8082"}, 200}, {s, "GET", "/", []string{"Host", "LOCALHOST"}, 200},
+		{s, "POST", "/billing", []string{"Sec-Fetch-Site", "cross-site"}, 403}, {s, "POST", "/billing", []string{"Origin", "https://evil.example"}, 403},
+		{broken, "GET", "/", nil, 503}, {broken, "GET", "/live", nil, 503}, {broken, "GET", "/billing", nil, 503}, {broken, "GET", "/billing.csv", nil, 503},
+		{broken, "GET", "/reconcile", nil, 503}, {broken, "GET", "/trace?id=01936000-0000-7000-8000-000000000001", nil, 503},
+	} {
+		w := c.on.do(c.method, c.target, c.header...)
+		name := fmt.Sprintf("%s %.40s %v", c.method, c.target, c.header)
+		if w.Code != c.status {
+			t.Errorf("%s: status %d, want %d", name, w.Code, c.status)
+		}
+		for key, want := range map[string]string{
+			"Content-Security-Policy": contentPolicy, "X-Content-Type-Options": "nosniff",
+			"Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+		} {
+			if got := w.Header().Get(key); got != want {
+				t.Errorf("%s: %s = %q", name, key, got)
+			}
+		}
+		if c.status == 405 && w.Header().Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s: Allow = %q", name, w.Header().Get("Allow"))
+		}
+		if w.Header().Get("Content-Type") == "" {
+			t.Errorf("%s: no content type", name)
+		}
+		if c.status >= 400 && !strings.Contains(w.Body.String(), "<h1>") {
+			t.Errorf("%s: no error page: %s", name, w.Body)
+		}
+		if strings.Contains(w.Body.String(), "secret place") {
+			t.Errorf("%s: the page says what the store said", name)
+		}
+	}
+	if got := strings.Count(broken.log.String(), "secret place"); got != 6 {
+		t.Errorf("%d of 6 errors were logged:\n%s", got, broken.log)
+	}
+	for _, part := range []string{
+		"default-src 'none'", "style-src 'self'", "script-src 'self'", "img-src 'self' data:", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'",
+	} {
+		if !strings.Contains(contentPolicy, part) {
+			t.Errorf("the policy lacks %s", part)
+		}
+	}
+}
+
+// TestPagesKeepToThePolicy holds that what the pages load is what the policy lets
+// them, and that tables can be read aloud.
+func TestPagesKeepToThePolicy(t *testing.T) {
+	t.Parallel()
+	id, c := event(t)
+	f := books()
+	f.ledger, f.events = ledger(10, 9), map[click.ID][]aggregate.TraceRow{id: {{What: "click", Click: c}}}
+	s := newSite(t, f)
+	tables := 0
+	for _, path := range []string{"/", "/billing", "/reconcile", "/trace?id=" + id.String(), "/trace"} {
+		doc := s.get(path, 200)
+		if n := len(elements(doc, "h1")); n != 1 {
+			t.Errorf("%s: %d top headings", path, n)
+		}
+		for _, link := range append(elements(doc, "link"), elements(doc, "script")...) {
+			if src := attr(link, "href") + attr(link, "src"); s.do("GET", src).Code != 200 {
+				t.Errorf("%s: %s is not served", path, src)
+			}
+		}
+		if len(elements(doc, "style")) > 0 {
+			t.Errorf("%s: inline style", path)
+		}
+		for _, tab := range elements(doc, "table") {
+			tables++
+			if len(elements(tab, "caption")) != 1 {
+				t.Errorf("%s: a table without caption", path)
+			}
+			for _, th := range elements(tab, "th") {
+				if attr(th, "scope") == "" {
+					t.Errorf("%s: %s has no scope", path, textOf(th))
+				}
+			}
+		}
+		for _, in := range elements(doc, "input") {
+			if in.Parent.Data != "label" {
+				t.Errorf("%s: an input without label", path)
+			}
+		}
+		current := 0
+		for _, a := range elements(doc, "a") {
+			if attr(a, "aria-current") == "page" {
+				current++
+			}
+		}
+		if current != 1 {
+			t.Errorf("%s: %d current pages", path, current)
+		}
+	}
+	if tables < 8 {
+		t.Errorf("only %d tables were seen", tables)
+	}
+}
+
+func TestMetricsNamePagesNotPaths(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, books())
+	for _, target := range []string{"/billing?tenant=a", "/billing?tenant=b", "/x/1", "/x/2", "/static/nope"} {
+		s.do(http.MethodGet, target)
+	}
+	families, err := s.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		if f.GetName() == "clickgate_console_requests_total" {
+			for _, m := range f.GetMetric() {
+				got[m.GetLabel()[0].GetValue()+" "+m.GetLabel()[1].GetValue()] = m.GetCounter().GetValue()
+			}
+		}
+	}
+	want := map[string]float64{"GET /billing 200": 2, "none 404": 2, "GET /static/{name} 404": 1}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}

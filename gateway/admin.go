@@ -20,7 +20,7 @@ import (
 //	/debug/pprof  Go profiles
 func (s *Server) newAdmin() *http.Server {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.dep.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -36,7 +36,7 @@ func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, err)
 		return
 	}
-	io.WriteString(w, "ok\n")
+	_, _ = io.WriteString(w, "ok\n")
 }
 
 var errDraining = errors.New("the gateway is draining")

@@ -178,7 +178,7 @@ type tx struct {
 
 // exec runs a prepared statement and returns the number of rows it touched.
 func (t *tx) exec(what, query string, args ...any) (int64, error) {
-	stmt, err := t.w.prepare(query)
+	stmt, err := t.w.prepare(query) //nolint:sqlclosecheck // cached; closed with the writer
 	if err != nil {
 		return 0, fmt.Errorf("%s: %w", what, err)
 	}
@@ -191,7 +191,7 @@ func (t *tx) exec(what, query string, args ...any) (int64, error) {
 
 // query runs a prepared statement and calls f for each row.
 func (t *tx) query(what, query string, f func(*sql.Rows) error, args ...any) error {
-	stmt, err := t.w.prepare(query)
+	stmt, err := t.w.prepare(query) //nolint:sqlclosecheck // cached; closed with the writer
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"clickgate/aggregate"
 	"clickgate/gateway/click"
+	"clickgate/gateway/stream"
 	"clickgate/scoring"
 )
 
@@ -39,7 +40,7 @@ func TestLiveShowsTotals(t *testing.T) {
 			t.Errorf("share of valid: %s", got)
 		}
 		text := textOf(doc)
-		for _, want := range []string{"Valid money, EUR 1,234,569.39 0.03 not billed", "Valid money, JPY 12.00", "counted at 07:01:00"} {
+		for _, want := range []string{"Valid money, EUR1,234,569.390.03 not billed", "Valid money, JPY12.000.00 not billed", "counted at 07:01:00"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: no %q in %s", path, want, text)
 			}
@@ -216,11 +217,14 @@ func TestDownloads(t *testing.T) {
 // ledger of one boot that took n events, of which stored are rows.
 func ledger(n uint64, stored int64) aggregate.Ledger {
 	mark := click.Mark{
-		Gateway: "local/g1", Boot: uint64(hour7), Number: 3, ThroughSeq: n,
+		Gateway: "local/g1", Boot: uint64(hour7), Number: 3, ThroughSeq: n, ClickPartitions: 1, DeadLetterPartitions: 1,
 		Counts: []click.SourceCount{{TenantID: "t1", SourceID: "edge", Hour: hour7, Received: n}},
 	}
 	return aggregate.Ledger{
-		Marks: []aggregate.StoredMark{{Partition: aggregate.Partition{Topic: "clicks.v1"}, Mark: mark}},
+		Marks: []aggregate.StoredMark{
+			{Partition: aggregate.Partition{Topic: stream.ClicksTopic}, Mark: mark},
+			{Partition: aggregate.Partition{Topic: stream.DeadLettersTopic}, Mark: mark},
+		},
 		Rows: []aggregate.RowCount{{
 			TenantID: "t1", SourceID: "edge", Hour: hour7, Gateway: "local/g1", Boot: uint64(hour7), State: click.Valid, Proven: stored, Tail: 4,
 		}},
@@ -370,7 +374,7 @@ func TestNothingFromOutsideBecomesMarkup(t *testing.T) {
 			c.AdGroupID, c.CreativeID, c.LandingHost, c.RefererHost, c.Country, c.AgentFamily, c.RateCard, c.Currency = p, p, p, p, p, p, p, p
 			c.Ingest.Gateway = p
 			l := ledger(10, 9)
-			l.Marks[0].Mark.Counts[0].TenantID, l.Marks[0].Mark.Counts[0].SourceID, l.Marks[0].Mark.Gateway = p, p, p
+			l.Rows[0].TenantID, l.Rows[0].SourceID, l.Boots[0].Gateway = p, p, p
 			f := &fake{
 				totals: []aggregate.Total{{TenantID: p, SourceID: p, State: click.Valid, Rows: 2, Minutes: 1}},
 				rows:   []aggregate.BillingRow{{TenantID: p, AdvertiserID: p, CampaignID: p, Currency: p, Hour: hour7}},

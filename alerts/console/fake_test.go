@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,7 @@ type fake struct {
 	ledger aggregate.Ledger
 	events map[click.ID][]aggregate.TraceRow
 	err    error
-	reads  int // of Totals
+	reads  atomic.Int64 // of Totals
 	during func(context.Context) error
 }
 
@@ -45,7 +46,7 @@ func (f *fake) Billing(_ context.Context, q aggregate.BillingQuery) ([]aggregate
 }
 
 func (f *fake) Totals(ctx context.Context) ([]aggregate.Total, error) {
-	f.reads++
+	f.reads.Add(1)
 	if f.during != nil {
 		if err := f.during(ctx); err != nil {
 			return nil, err

@@ -75,7 +75,7 @@ func startRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, 
 	lcfg := DefaultConfig()
 	lcfg.First, lcfg.MarkInterval = first, 20*time.Millisecond
 	r.log, err = New(lcfg, Dependencies{
-		Spool: s, Backlog: uint64(recovery.Records), Client: client, Topics: r.topics, Gateway: "eu/gw", Boot: boot,
+		Spool: s, Backlog: recovery.Records, Client: client, Topics: r.topics, Gateway: "eu/gw", Boot: boot,
 		AckDeadline: cfg.AckDeadline, Now: time.Now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

@@ -21,12 +21,12 @@ import (
 
 func TestLock(t *testing.T) {
 	t.Parallel()
-	real := small()
-	real.Dir = filepath.Join(t.TempDir(), "deep", "spool")
+	genuine := small()
+	genuine.Dir = filepath.Join(t.TempDir(), "deep", "spool")
 	for name, tc := range map[string]struct {
 		fs  spool.FS
 		cfg spool.Config
-	}{"os": {spool.OSFS{}, real}, "faultfs": {faultfs.New(), small()}} {
+	}{"os": {spool.OSFS{}, genuine}, "faultfs": {faultfs.New(), small()}} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := mustOpen(t, tc.fs, tc.cfg)
 			_, _, err := spool.Open(tc.fs, tc.cfg, spool.Options{})

@@ -36,10 +36,12 @@ func (o OSFS) MkdirAll(dir string) error {
 	return o.SyncDir(parent)
 }
 
+// Create implements FS.
 func (OSFS) Create(name string) (File, error) {
 	return asFile(os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, fileMode))
 }
 
+// OpenAppend implements FS.
 func (OSFS) OpenAppend(name string) (File, error) {
 	return asFile(os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0))
 }
@@ -52,6 +54,7 @@ func asFile(f *os.File, err error) (File, error) {
 	return f, nil
 }
 
+// Open implements FS.
 func (OSFS) Open(name string) (ReadFile, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -70,6 +73,7 @@ func (f osReadFile) Size() (int64, error) {
 	return info.Size(), nil
 }
 
+// ReadDir implements FS.
 func (OSFS) ReadDir(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -84,9 +88,13 @@ func (OSFS) ReadDir(dir string) ([]string, error) {
 	return names, nil
 }
 
-func (OSFS) Remove(name string) error             { return os.Remove(name) }
+// Remove implements FS.
+func (OSFS) Remove(name string) error { return os.Remove(name) }
+
+// Rename implements FS.
 func (OSFS) Rename(oldName, newName string) error { return os.Rename(oldName, newName) }
 
+// SyncDir implements FS.
 func (OSFS) SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
@@ -103,7 +111,7 @@ func (OSFS) Lock(name string) (io.Closer, error) {
 		return nil, err
 	}
 	if err := flock(f); err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, err
 	}
 	return f, nil

@@ -86,7 +86,7 @@ func (w *writer) rotate() error {
 // only after a later segment exists: until then the bytes on disk keep their
 // sequences from being given again after a crash.
 func (w *writer) abandon() {
-	w.active.Close() // its error says nothing new
+	_ = w.active.Close() // its error says nothing new
 	w.active = nil
 	w.mu.Lock()
 	seg := &w.segs[len(w.segs)-1]

@@ -129,7 +129,7 @@ func (g *Gateway) openLog(ctx context.Context, cfg *config.Config, opt Options) 
 		return err
 	}
 	g.Log, err = durable.New(cfg.Durable, durable.Dependencies{
-		Spool: disk, Backlog: uint64(recovery.Records), Client: client, Topics: g.Topics,
+		Spool: disk, Backlog: recovery.Records, Client: client, Topics: g.Topics,
 		Gateway: g.Name, Boot: boot, AckDeadline: cfg.Kafka.AckDeadline, Now: time.Now,
 		Logger: opt.Logger, Registerer: opt.Registry, StoredThrough: opt.StoredThrough,
 	})

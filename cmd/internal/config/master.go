@@ -33,7 +33,7 @@ func LoadMasterKeys(path string) (*MasterKeys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("keys.master_file: %w; make it readable for this user", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // opened for reading
 	keys, err := parseMasterKeys(f)
 	if err != nil {
 		return nil, fmt.Errorf("keys.master_file: %s: %w", path, err)

@@ -23,7 +23,7 @@ func billed(currency string, n, micros int64) aggregate.BillingRow {
 	return r
 }
 
-func print(t *testing.T, f func(w *bytes.Buffer) error) string {
+func printed(t *testing.T, f func(w *bytes.Buffer) error) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := f(&b); err != nil {
@@ -45,7 +45,7 @@ func TestRoundingCase(t *testing.T) {
 	check := func(rows []aggregate.BillingRow, micros int64, want map[string]string) {
 		t.Helper()
 		var out struct{ Totals []billingTotal }
-		text := print(t, func(w *bytes.Buffer) error { return Billing(w, rows, JSON) })
+		text := printed(t, func(w *bytes.Buffer) error { return Billing(w, rows, JSON) })
 		if err := json.Unmarshal([]byte(text), &out); err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +91,7 @@ func TestBillingTable(t *testing.T) {
 	none := billed("", 0, 0)
 	none.AdvertiserID, none.CampaignID = "", "bad\x1b[31m"
 	none.Counts[click.Malformed] = 3
-	got := print(t, func(w *bytes.Buffer) error {
+	got := printed(t, func(w *bytes.Buffer) error {
 		return Billing(w, []aggregate.BillingRow{none, billed("EUR", 10, 2_500_000), closed}, Table)
 	})
 	want := strings.TrimPrefix(`
@@ -214,7 +214,7 @@ func account() *aggregate.Reconciliation {
 
 func TestReconciliation(t *testing.T) {
 	t.Parallel()
-	got := print(t, func(w *bytes.Buffer) error { return Reconciliation(w, account(), Table) })
+	got := printed(t, func(w *bytes.Buffer) error { return Reconciliation(w, account(), Table) })
 	want := `tenant source hour received test givt sivt undecidable suspect duplicate redelivered malformed unscored valid tail shed unrecorded difference
 acme edge 2026-09-21T14:00:00Z 12 0 2 0 0 0 0 0 0 0 10 2 3 1 0
 
@@ -230,7 +230,7 @@ balanced`
 	broken.Hours[0].Difference = 2
 	broken.Boots[0].Missing = -1
 	broken.Totals = []aggregate.Total{{TenantID: "acme", SourceID: "edge", State: click.Valid, Rows: 10, Minutes: 9}}
-	got = print(t, func(w *bytes.Buffer) error { return Reconciliation(w, broken, Table) })
+	got = printed(t, func(w *bytes.Buffer) error { return Reconciliation(w, broken, Table) })
 	last := "\nBROKEN: tenant acme source edge hour 2026-09-21T14:00:00Z differs by +2; gateway eu/gw-1 boot 2026-09-21T14:00:00.000000Z misses -1; tenant acme source edge has 10 valid rows but 9 in minute counts\n"
 	if !strings.HasSuffix(got, last) || !strings.Contains(squeeze(got), "acme edge valid 10 9 1") {
 		t.Errorf("got:\n%s", got)
@@ -242,14 +242,14 @@ balanced`
 		Boots    []bootLine
 		Totals   []totalLine `json:"differences"`
 	}
-	text := print(t, func(w *bytes.Buffer) error { return Reconciliation(w, broken, JSON) })
+	text := printed(t, func(w *bytes.Buffer) error { return Reconciliation(w, broken, JSON) })
 	if err := json.Unmarshal([]byte(text), &out); err != nil {
 		t.Fatal(err)
 	}
 	if out.Balanced || out.Hours[0].Difference != 2 || out.Boots[0].Missing != -1 || out.Totals[0].Minutes != 9 || out.Hours[0].Counts["valid"] != 10 {
 		t.Errorf("JSON: %+v", out)
 	}
-	lines, err := csv.NewReader(strings.NewReader(print(t, func(w *bytes.Buffer) error { return Reconciliation(w, broken, CSV) }))).ReadAll()
+	lines, err := csv.NewReader(strings.NewReader(printed(t, func(w *bytes.Buffer) error { return Reconciliation(w, broken, CSV) }))).ReadAll()
 	if err != nil || len(lines) != 2 || lines[1][len(lines[1])-1] != "2" {
 		t.Errorf("CSV: %v, %v", lines, err)
 	}
@@ -281,7 +281,7 @@ func TestTrace(t *testing.T) {
 	for i := range rows {
 		copies = append(copies, NewStored(&rows[i]))
 	}
-	got := squeeze(print(t, func(w *bytes.Buffer) error { return Trace(w, id, copies, Table) }))
+	got := squeeze(printed(t, func(w *bytes.Buffer) error { return Trace(w, id, copies, Table) }))
 	for _, want := range []string{
 		"click 01000000-0000-0000-0000-000000000002, tenant acme\n", "edge received 2026-09-21T14:00:00.000000Z\n", "gateway eu/gw-1\n", "sequence 7\n",
 		"stream topic clicks.v1\npartition 3\noffset 17\n", "after 120ms\n", "price price 0.25 EUR (250000 micros), cpc\nfrom v3\nbilled no\n",
@@ -292,7 +292,7 @@ func TestTrace(t *testing.T) {
 			t.Errorf("trace lacks %q:\n%s", want, got)
 		}
 	}
-	asJSON := print(t, func(w *bytes.Buffer) error { return Trace(w, id, copies, JSON) })
+	asJSON := printed(t, func(w *bytes.Buffer) error { return Trace(w, id, copies, JSON) })
 	var out struct{ Copies []Stored }
 	if err := json.Unmarshal([]byte(asJSON), &out); err != nil || len(out.Copies) != 3 || out.Copies[0].Verdict.Vector[3].Value != 1.5 || out.Copies[1].Stream.Offset != nil {
 		t.Errorf("JSON: %v\n%s", err, asJSON)

@@ -142,6 +142,7 @@ func (f *FS) MkdirAll(dir string) error {
 	return nil
 }
 
+// Create implements spool.FS.
 func (f *FS) Create(name string) (spool.File, error) {
 	err := f.begin(Create, name)
 	defer f.mu.Unlock()
@@ -172,6 +173,7 @@ func (f *FS) open(name string) (*file, error) {
 	return &file{f, name, n}, nil
 }
 
+// OpenAppend implements spool.FS.
 func (f *FS) OpenAppend(name string) (spool.File, error) {
 	h, err := f.open(name)
 	if err != nil {
@@ -180,6 +182,7 @@ func (f *FS) OpenAppend(name string) (spool.File, error) {
 	return h, nil
 }
 
+// Open implements spool.FS.
 func (f *FS) Open(name string) (spool.ReadFile, error) {
 	h, err := f.open(name)
 	if err != nil {
@@ -188,6 +191,7 @@ func (f *FS) Open(name string) (spool.ReadFile, error) {
 	return h, nil
 }
 
+// ReadDir implements spool.FS.
 func (f *FS) ReadDir(dir string) ([]string, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -204,6 +208,7 @@ func (f *FS) ReadDir(dir string) ([]string, error) {
 	return names, nil
 }
 
+// Remove implements spool.FS.
 func (f *FS) Remove(name string) error {
 	err := f.begin(Remove, name)
 	defer f.mu.Unlock()
@@ -220,6 +225,7 @@ func (f *FS) Remove(name string) error {
 	return nil
 }
 
+// Rename implements spool.FS.
 func (f *FS) Rename(oldName, newName string) error {
 	err := f.begin(Rename, oldName)
 	defer f.mu.Unlock()
@@ -239,6 +245,7 @@ func (f *FS) Rename(oldName, newName string) error {
 	return nil
 }
 
+// SyncDir implements spool.FS.
 func (f *FS) SyncDir(dir string) error {
 	err := f.begin(SyncDir, dir)
 	defer f.mu.Unlock()

@@ -211,6 +211,9 @@ func (s *session) claimFailure() error {
 	return s.failed
 }
 
+// afterGap is what to do about ErrGap.
+const afterGap = "find out what deleted them, then move the position by hand"
+
 func fetchError(fetches kgo.Fetches) error {
 	var first error
 	fetches.EachError(func(topic string, partition int32, err error) {
@@ -219,7 +222,7 @@ func fetchError(fetches kgo.Fetches) error {
 		}
 		var lost *kgo.ErrDataLoss
 		if errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &lost) {
-			err = fmt.Errorf("%w (%w)", ErrGap, err)
+			err = fmt.Errorf("%w (%w); %s", ErrGap, err, afterGap)
 		}
 		first = fmt.Errorf("fetching %s-%d: %w", topic, partition, err)
 	})
@@ -249,8 +252,7 @@ func (s *session) applyPartition(ctx context.Context, records []*kgo.Record) err
 	}
 	for i, r := range records {
 		if want := o.claim.Next + int64(i); r.Offset != want {
-			return fmt.Errorf("%w: %s has offset %d next, the store wants %d; find out what deleted them, then move the position by hand",
-				ErrGap, o.partition, r.Offset, want)
+			return fmt.Errorf("%w: %s has offset %d next, the store wants %d; %s", ErrGap, o.partition, r.Offset, want, afterGap)
 		}
 	}
 	batch := decodeBatch(o.partition, o.claim, records)

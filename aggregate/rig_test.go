@@ -105,7 +105,7 @@ func (r *rig) start(store aggregate.Ingest, owner string, change ...func(*aggreg
 	a.Aggregator, err = aggregate.New(cfg, aggregate.Dependencies{
 		Store: store, Owner: owner, Now: time.Now, Registerer: a.reg,
 		Logger: slog.New(slog.NewTextHandler(r.Output(), nil)),
-		Kafka: append(r.cfg.ClientOptions(owner), kgo.AutoCommitInterval(50*time.Millisecond),
+		Kafka: append(r.cfg.ClientOptions(owner), kgo.AutoCommitInterval(100*time.Millisecond),
 			kgo.HeartbeatInterval(50*time.Millisecond), kgo.RebalanceTimeout(time.Second)),
 	})
 	r.must(err)
@@ -151,7 +151,7 @@ func (a *running) sessionErrors(cause string) float64 {
 // eventually polls until done, for as long as a slow machine may take.
 func (r *rig) eventually(what string, done func() bool) {
 	r.Helper()
-	deadline := time.After(60 * time.Second)
+	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {

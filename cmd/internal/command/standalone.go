@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -34,11 +35,15 @@ func (c *standaloneCmd) Run(s *session) error {
 	if err := standalone.Prepare(&cfg.Config); err != nil {
 		return err
 	}
-	return standalone.Run(s.ctx, standalone.Options{
+	err = standalone.Run(s.ctx, standalone.Options{
 		Config: &cfg.Config, Dir: dir, DataFlag: dataFlag(dir), Version: s.Version,
 		Demo:   standalone.Demo{On: c.Demo, Seed: c.DemoSeed, Speed: c.DemoSpeed, For: c.DemoFor},
 		Stdout: s.Stdout, Logger: s.logger(&cfg.Log),
 	})
+	if errors.Is(err, standalone.ErrBroken) {
+		return negative(err)
+	}
+	return err
 }
 
 // loadStandalone is load with defaults for one machine: it listens on loopback,

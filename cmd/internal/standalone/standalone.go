@@ -32,9 +32,12 @@ const segmentBytesSpool = 16 << 20
 // stopTimeout bounds the drain after Ctrl-C.
 const stopTimeout = 20 * time.Second
 
+// ErrBroken says that what the gateways took is not what is stored.
+var ErrBroken = errors.New("the books do not balance; see the reconciliation above")
+
 // Run starts everything, prints where it listens and once a second how it goes,
 // until ctx ends; then it drains and prints the reconciliation. It returns an
-// error when something could not start, or when the books do not balance.
+// error when something could not start, or ErrBroken.
 func Run(ctx context.Context, opt Options) error {
 	s := &process{opt: opt, cfg: opt.Config}
 	err := s.start(ctx)

@@ -76,7 +76,7 @@ func (s *process) printBooks(ctx context.Context) error {
 	}
 	s.feed.print(s.opt.Stdout)
 	if rec.Broken {
-		return fmt.Errorf("the books do not balance; see the reconciliation above")
+		return ErrBroken
 	}
 	return nil
 }

@@ -13,10 +13,10 @@ const compressSQL = `
 ALTER TABLE clicks SET (timescaledb.compress, timescaledb.compress_segmentby = 'tenant_id',
   timescaledb.compress_orderby = 'id_time, event_id')`
 
-// TestLateIntoCompressedChunk: copies and new clicks, mixed, reach a day whose
+// lateIntoCompressedChunk: copies and new clicks, mixed, reach a day whose
 // chunk is compressed already. Each copy is found and each new click is stored
 // (timescale/timescaledb#7672: an insert once stopped at its first conflict).
-func TestLateIntoCompressedChunk(t *testing.T) {
+func lateIntoCompressedChunk(t *testing.T) {
 	s := tsdb.open(t)
 	at := func(n byte, days int) aggregate.ClickRow {
 		return clickAt(n, storetest.Base.Add(time.Duration(days)*oneDay-time.Duration(n)*time.Minute))

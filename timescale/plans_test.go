@@ -12,27 +12,28 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestPlansLeaveDaysOut: with clicks of ten days, the statements of a batch of
-// one day touch only the days their bounds allow.
 func TestPlansLeaveDaysOut(t *testing.T) {
-	for _, s := range []*server{&postgres, &tsdb} {
-		t.Run(s.name, func(t *testing.T) {
-			store := s.open(t)
-			var rows []aggregate.ClickRow
-			for i := range 10 {
-				rows = append(rows, clickAt(byte(i), storetest.Base.Add(-time.Duration(i)*oneDay)))
-			}
-			applyAll(t, store, 0, rows...)
-			if n := len(rowsIn(t, store)); n != 10 {
-				t.Fatalf("clicks stand in %d days, want 10", n)
-			}
-			for _, st := range dayStatements(storetest.Base.Add(-4 * oneDay)) {
-				days := daysIn(t, store, st.sql, st.args...)
-				if len(days) < 1 || len(days) > st.most {
-					t.Errorf("%s touches %d days, want 1 to %d: %v", st.name, len(days), st.most, days)
-				}
-			}
-		})
+	t.Parallel()
+	plansLeaveDaysOut(t, &postgres)
+}
+
+// plansLeaveDaysOut: with clicks of ten days, the statements of a batch of one day
+// touch only the days their bounds allow.
+func plansLeaveDaysOut(t *testing.T, s *server) {
+	store := s.open(t)
+	var rows []aggregate.ClickRow
+	for i := range 10 {
+		rows = append(rows, clickAt(byte(i), storetest.Base.Add(-time.Duration(i)*oneDay)))
+	}
+	applyAll(t, store, 0, rows...)
+	if n := len(rowsIn(t, store)); n != 10 {
+		t.Fatalf("clicks stand in %d days, want 10", n)
+	}
+	for _, st := range dayStatements(storetest.Base.Add(-4 * oneDay)) {
+		days := daysIn(t, store, st.sql, st.args...)
+		if len(days) < 1 || len(days) > st.most {
+			t.Errorf("%s touches %d days, want 1 to %d: %v", st.name, len(days), st.most, days)
+		}
 	}
 }
 
@@ -85,28 +86,29 @@ func daysIn(t *testing.T, s *Store, sql string, args ...any) map[string]bool {
 	return days
 }
 
-// TestOneUniqueConstraint: a hypertable with two of them lets rows through ON
-// CONFLICT, and a NULL in a unique key lets duplicates in.
 func TestOneUniqueConstraint(t *testing.T) {
-	for _, s := range []*server{&postgres, &tsdb} {
-		t.Run(s.name, func(t *testing.T) {
-			store := s.open(t)
-			for _, table := range splitTables {
-				var unique, nullable int
-				err := store.Pool().QueryRow(t.Context(), `
+	t.Parallel()
+	oneUniqueConstraint(t, &postgres)
+}
+
+// oneUniqueConstraint: a hypertable with two of them lets rows through ON
+// CONFLICT, and a NULL in a unique key lets duplicates in.
+func oneUniqueConstraint(t *testing.T, s *server) {
+	store := s.open(t)
+	for _, table := range splitTables {
+		var unique, nullable int
+		err := store.Pool().QueryRow(t.Context(), `
 SELECT count(DISTINCT i.indexrelid), count(*) FILTER (WHERE NOT a.attnotnull)
 FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey)
 WHERE i.indisunique AND i.indrelid = to_regclass($1)`, table).Scan(&unique, &nullable)
-				if err != nil || unique != 1 || nullable != 0 {
-					t.Errorf("%s: %d unique constraints with %d nullable columns (%v), want 1 and 0", table, unique, nullable, err)
-				}
-			}
-		})
+		if err != nil || unique != 1 || nullable != 0 {
+			t.Errorf("%s: %d unique constraints with %d nullable columns (%v), want 1 and 0", table, unique, nullable, err)
+		}
 	}
 }
 
-// TestHypertables: the tables are split by day the way the server allows.
-func TestHypertables(t *testing.T) {
+// hypertables: the tables are split by day the way the server allows.
+func hypertables(t *testing.T) {
 	store := tsdb.open(t)
 	var n int
 	err := store.Pool().QueryRow(t.Context(), `

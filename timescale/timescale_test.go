@@ -167,32 +167,91 @@ func (s *server) options(histories int) storetest.Options {
 	}}
 }
 
-func TestPostgres(t *testing.T) {
-	postgres.dsn(t)
-	storetest.Run(t, func(t *testing.T) aggregate.Store { return postgres.open(t) }, postgres.options(2))
-}
-
-func TestTimescale(t *testing.T) {
-	tsdb.dsn(t)
-	storetest.Run(t, func(t *testing.T) aggregate.Store { return tsdb.open(t) }, tsdb.options(1))
-}
-
-// TestEqualReports plays one history into SQLite and into every server there is.
-func TestEqualReports(t *testing.T) {
-	for _, s := range []*server{&postgres, &tsdb} {
-		t.Run(s.name, func(t *testing.T) {
-			s.dsn(t)
-			h := storetest.NewHistory(11, 30)
-			want, got := openSQLite(t), s.open(t)
-			a, b := h.Play(t, want), h.Play(t, got)
-			for i := range a {
-				if a[i] != b[i] {
-					t.Errorf("batch %d gives %+v on SQLite and %+v on %s", i, a[i], b[i], s.name)
-				}
+// lender returns stores for the cases of suite, each empty: one that an earlier
+// case is done with, or else one in a new schema that goes with suite. Making
+// tables costs more than most cases do.
+func (s *server) lender(suite *testing.T) func(*testing.T) aggregate.Store {
+	var mu sync.Mutex
+	var idle []*Store
+	return func(t *testing.T) aggregate.Store {
+		mu.Lock()
+		defer mu.Unlock()
+		var store *Store
+		if n := len(idle); n > 0 {
+			store, idle = idle[n-1], idle[:n-1]
+		} else {
+			store = s.open(suite)
+		}
+		t.Cleanup(func() {
+			if t.Failed() {
+				return // whatever it left goes with suite
 			}
-			storetest.Compare(t, h.Sample(5), want, got)
+			empty(t, store)
+			mu.Lock()
+			defer mu.Unlock()
+			idle = append(idle, store)
 		})
+		return store
 	}
+}
+
+// empty deletes all rows; partitions stay.
+func empty(t *testing.T, s *Store) {
+	ctx, cancel := cleanupContext()
+	defer cancel()
+	_, err := s.Pool().Exec(ctx, `
+DELETE FROM positions; DELETE FROM clicks; DELETE FROM click_evidence; DELETE FROM click_minutes; DELETE FROM redeliveries;
+DELETE FROM dead_letters; DELETE FROM poison_records; DELETE FROM marks; DELETE FROM mark_counts`)
+	if err != nil {
+		t.Errorf("emptying the store: %v", err)
+	}
+}
+
+// Under the race detector SQLite and encoding are ten times slower, and one
+// history meets the same code as two.
+func underRace(n, otherwise int) int {
+	if raceEnabled {
+		return n
+	}
+	return otherwise
+}
+
+func TestPostgres(t *testing.T) {
+	t.Parallel()
+	postgres.dsn(t)
+	storetest.Run(t, postgres.lender(t), postgres.options(underRace(1, 2)))
+}
+
+// TestTimescale runs all that needs the extension, one after the other: its front
+// has one backend.
+func TestTimescale(t *testing.T) {
+	t.Parallel()
+	tsdb.dsn(t)
+	t.Run("Suite", func(t *testing.T) { storetest.Run(t, tsdb.lender(t), tsdb.options(1)) })
+	t.Run("EqualReports", func(t *testing.T) { equalReports(t, &tsdb) })
+	t.Run("PlansLeaveDaysOut", func(t *testing.T) { plansLeaveDaysOut(t, &tsdb) })
+	t.Run("OneUniqueConstraint", func(t *testing.T) { oneUniqueConstraint(t, &tsdb) })
+	t.Run("Hypertables", hypertables)
+	t.Run("LateIntoCompressedChunk", lateIntoCompressedChunk)
+}
+
+func TestEqualReports(t *testing.T) {
+	t.Parallel()
+	equalReports(t, &postgres)
+}
+
+// equalReports plays one history into SQLite and into a server.
+func equalReports(t *testing.T, s *server) {
+	s.dsn(t)
+	h := storetest.NewHistory(11, underRace(12, 30))
+	want, got := openSQLite(t), s.open(t)
+	a, b := h.Play(t, want), h.Play(t, got)
+	for i := range a {
+		if a[i] != b[i] {
+			t.Errorf("batch %d gives %+v on SQLite and %+v on %s", i, a[i], b[i], s.name)
+		}
+	}
+	storetest.Compare(t, h.Sample(underRace(20, 5)), want, got)
 }
 
 func cleanupContext() (context.Context, context.CancelFunc) {

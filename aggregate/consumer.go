@@ -11,7 +11,6 @@ import (
 	"clickgate/gateway/stream"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/errgroup"
@@ -99,19 +98,15 @@ func cause(err error) string {
 type session struct {
 	*Aggregator
 	client *kgo.Client
+	ready  chan struct{} // closed once client is set; the group may call back before
 
 	mu     sync.Mutex
 	claims map[string]map[int32]*owned
 	failed error // of claiming, inside the client's callback
 }
 
-type owned struct {
-	partition Partition
-	claim     Claim
-}
-
 func (a *Aggregator) session(ctx context.Context) error {
-	s := &session{Aggregator: a, claims: make(map[string]map[int32]*owned)}
+	s := &session{Aggregator: a, ready: make(chan struct{}), claims: make(map[string]map[int32]*owned)}
 	opts := append([]kgo.Opt{
 		kgo.ConsumerGroup(a.cfg.Group),
 		kgo.ConsumeTopics(stream.ClicksTopic, stream.DeadLettersTopic),
@@ -130,6 +125,7 @@ func (a *Aggregator) session(ctx context.Context) error {
 		return err
 	}
 	s.client = client
+	close(s.ready)
 	defer client.CloseAllowingRebalance()
 	for {
 		fetches := client.PollRecords(ctx, a.cfg.MaxRecords)
@@ -147,68 +143,6 @@ func (a *Aggregator) session(ctx context.Context) error {
 		}
 		client.AllowRebalance()
 	}
-}
-
-// claim is called with the partitions that the group newly dealt to us, and
-// answers with the store's positions.
-func (s *session) claim(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	err := s.claimAll(ctx, offsets)
-	if err != nil {
-		s.mu.Lock()
-		s.failed = err
-		s.mu.Unlock()
-	}
-	return offsets, err
-}
-
-func (s *session) claimAll(ctx context.Context, offsets map[string]map[int32]kgo.Offset) error {
-	meta, err := kadm.NewClient(s.client).Metadata(ctx, stream.ClicksTopic, stream.DeadLettersTopic)
-	if err != nil {
-		return err
-	}
-	for topic, partitions := range offsets {
-		for number := range partitions {
-			p := Partition{meta.Cluster, meta.Topics[topic].ID, topic, number}
-			c, err := s.dep.Store.Claim(ctx, p, s.dep.Owner)
-			if err != nil {
-				return fmt.Errorf("claiming %s: %w", p, err)
-			}
-			s.own(p, c)
-			partitions[number] = kgo.NewOffset().At(c.Next).WithEpoch(-1)
-		}
-	}
-	return nil
-}
-
-func (s *session) own(p Partition, c Claim) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.claims[p.Topic] == nil {
-		s.claims[p.Topic] = make(map[int32]*owned)
-	}
-	s.claims[p.Topic][p.Number] = &owned{p, c}
-}
-
-func (s *session) owned(topic string, number int32) *owned {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.claims[topic][number]
-}
-
-func (s *session) drop(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for topic, partitions := range lost {
-		for _, p := range partitions {
-			delete(s.claims[topic], p)
-		}
-	}
-}
-
-func (s *session) claimFailure() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.failed
 }
 
 // afterGap is what to do about ErrGap.

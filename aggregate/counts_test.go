@@ -33,8 +33,10 @@ func TestCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	delta := func(minutes int64, camp, currency string, s click.State, count, micros int64) MinuteDelta {
-		return MinuteDelta{MinuteKey{TenantID: "acme", SourceID: "shop", Minute: testTime + minutes*minute, CampaignID: camp,
-			Currency: currency, State: s, Partition: 3}, count, micros}
+		return MinuteDelta{MinuteKey{
+			TenantID: "acme", SourceID: "shop", Minute: testTime + minutes*minute, CampaignID: camp,
+			Currency: currency, State: s, Partition: 3,
+		}, count, micros}
 	}
 	want := []MinuteDelta{
 		delta(-1, "camp", "EUR", click.Valid, 1, 250_000),

@@ -57,8 +57,10 @@ func newLetter(n uint64, t int64) *click.DeadLetter {
 
 // newMark counts nothing and stands in one partition of each topic.
 func newMark(number, through uint64) click.Mark {
-	return click.Mark{Gateway: "eu/g1", Boot: 7, Number: number, ThroughSeq: through, At: testTime,
-		ClickPartitions: 1, DeadLetterPartitions: 1}
+	return click.Mark{
+		Gateway: "eu/g1", Boot: 7, Number: number, ThroughSeq: through, At: testTime,
+		ClickPartitions: 1, DeadLetterPartitions: 1,
+	}
 }
 
 func clicksPartition(n int32) Partition {

@@ -13,8 +13,10 @@ import (
 func TestOldCounts(t *testing.T) {
 	t.Parallel()
 	n := func(tenant, source string, hours int64, received, shed, unrecorded uint64) click.SourceCount {
-		return click.SourceCount{TenantID: tenant, SourceID: source, Hour: testTime + hours*hour,
-			Received: received, Shed: shed, Unrecorded: unrecorded}
+		return click.SourceCount{
+			TenantID: tenant, SourceID: source, Hour: testTime + hours*hour,
+			Received: received, Shed: shed, Unrecorded: unrecorded,
+		}
 	}
 	mark := func(boot uint64, at int64, counts ...click.SourceCount) click.Mark {
 		m := newMark(1, 1)

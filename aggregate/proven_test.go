@@ -76,8 +76,10 @@ func TestProvenGateways(t *testing.T) {
 	other := newMark(3, 30)
 	other.Gateway = "us/g1"
 	got := Proven([]StoredMark{
-		{clicksPartition(0), newMark(2, 20)}, {lettersPartition(0), newMark(2, 20)},
-		{clicksPartition(0), other}, {lettersPartition(0), other},
+		{clicksPartition(0), newMark(2, 20)},
+		{lettersPartition(0), newMark(2, 20)},
+		{clicksPartition(0), other},
+		{lettersPartition(0), other},
 	})
 	if len(got) != 2 || got[BootID{"eu/g1", 7}].Number != 2 || got[BootID{"us/g1", 7}].Number != 3 {
 		t.Errorf("proven %v", got)

@@ -37,8 +37,10 @@ func (b *books) reconcile(totals ...Total) *Reconciliation {
 
 // wanted is what the books above come to.
 func wanted() (HourAccount, BootAccount) {
-	return HourAccount{TenantID: "acme", SourceID: "shop", Hour: testTime, Received: 9, Shed: 4, Unrecorded: 2,
-			ByState: [click.NumStates]int64{click.Malformed: 1, click.Redelivered: 2, click.Valid: 6}},
+	return HourAccount{
+			TenantID: "acme", SourceID: "shop", Hour: testTime, Received: 9, Shed: 4, Unrecorded: 2,
+			ByState: [click.NumStates]int64{click.Malformed: 1, click.Redelivered: 2, click.Valid: 6},
+		},
 		BootAccount{Gateway: "eu/g1", Boot: 7, ThroughSeq: 10, Void: 1, Stored: 9}
 }
 
@@ -53,32 +55,48 @@ func TestReconcile(t *testing.T) {
 	}{
 		"balanced": {func(*books) {}, func(*HourAccount, *BootAccount) {}, false},
 		"final":    {func(b *books) { b.mark.Final = true }, func(_ *HourAccount, b *BootAccount) { b.Final = true }, false},
-		"a row is lost": {func(b *books) { b.l.Rows[2].Proven--; b.l.Boots[0].Proven-- },
+		"a row is lost": {
+			func(b *books) { b.l.Rows[2].Proven--; b.l.Boots[0].Proven-- },
 			func(h *HourAccount, b *BootAccount) {
 				h.ByState[click.Valid], h.Difference, b.Stored, b.Missing = 5, 1, 8, 1
-			}, true},
-		"a row is double": {func(b *books) { b.l.Rows[2].Proven++; b.l.Boots[0].Proven++ },
+			}, true,
+		},
+		"a row is double": {
+			func(b *books) { b.l.Rows[2].Proven++; b.l.Boots[0].Proven++ },
 			func(h *HourAccount, b *BootAccount) {
 				h.ByState[click.Valid], h.Difference, b.Stored, b.Missing = 7, -1, 10, -1
-			}, true},
-		"one lost and one double in another hour": {func(b *books) { b.l.Rows[2].Proven--; b.mark.Counts[0].Received-- },
-			func(h *HourAccount, _ *BootAccount) { h.Received, h.ByState[click.Valid] = 8, 5 }, false},
-		"a void sequence was not counted": {func(b *books) { b.mark.Void = 0 },
-			func(_ *HourAccount, b *BootAccount) { b.Void, b.Missing = 0, 1 }, true},
-		"a tail": {func(b *books) { b.l.Rows[2].Tail, b.l.Boots[0].Tail, b.l.Boots[0].MaxSeq = 3, 3, 13 },
+			}, true,
+		},
+		"one lost and one double in another hour": {
+			func(b *books) { b.l.Rows[2].Proven--; b.mark.Counts[0].Received-- },
+			func(h *HourAccount, _ *BootAccount) { h.Received, h.ByState[click.Valid] = 8, 5 }, false,
+		},
+		"a void sequence was not counted": {
+			func(b *books) { b.mark.Void = 0 },
+			func(_ *HourAccount, b *BootAccount) { b.Void, b.Missing = 0, 1 }, true,
+		},
+		"a tail": {
+			func(b *books) { b.l.Rows[2].Tail, b.l.Boots[0].Tail, b.l.Boots[0].MaxSeq = 3, 3, 13 },
 			func(h *HourAccount, b *BootAccount) {
 				h.Received, h.Tail, h.ByState[click.Valid], b.Tail = 12, 3, 9, 3
-			}, false},
-		"a tail with gaps": {func(b *books) { b.l.Rows[2].Tail, b.l.Boots[0].Tail, b.l.Boots[0].MaxSeq = 3, 3, 20 },
+			}, false,
+		},
+		"a tail with gaps": {
+			func(b *books) { b.l.Rows[2].Tail, b.l.Boots[0].Tail, b.l.Boots[0].MaxSeq = 3, 3, 20 },
 			func(h *HourAccount, b *BootAccount) {
 				h.Received, h.Tail, h.ByState[click.Valid], b.Tail, b.Unknown = 12, 3, 9, 3, 7
-			}, false},
-		"the gateway counted no row": {func(b *books) { b.mark.Counts[0].Received = 8 },
-			func(h *HourAccount, _ *BootAccount) { h.Received, h.Difference = 8, -1 }, true},
-		"nothing stored": {func(b *books) { b.l.Rows, b.l.Boots = nil, nil },
+			}, false,
+		},
+		"the gateway counted no row": {
+			func(b *books) { b.mark.Counts[0].Received = 8 },
+			func(h *HourAccount, _ *BootAccount) { h.Received, h.Difference = 8, -1 }, true,
+		},
+		"nothing stored": {
+			func(b *books) { b.l.Rows, b.l.Boots = nil, nil },
 			func(h *HourAccount, b *BootAccount) {
 				h.ByState, h.Difference, b.Stored, b.Missing = [click.NumStates]int64{}, 9, 0, 9
-			}, true},
+			}, true,
+		},
 	} {
 		b := newBooks()
 		c.change(b)
@@ -100,8 +118,10 @@ func TestReconcileUnproven(t *testing.T) {
 	b.l.Counts = []BootCount{{"eu/g1", 7, click.SourceCount{TenantID: "acme", SourceID: "shop", Hour: testTime - 9*hour, Received: 1}}}
 	got := Reconcile(&b.l, nil)
 	want := &Reconciliation{
-		Hours: []HourAccount{{TenantID: "acme", SourceID: "shop", Hour: testTime, Received: 6, Tail: 6,
-			ByState: [click.NumStates]int64{click.Valid: 6}}},
+		Hours: []HourAccount{{
+			TenantID: "acme", SourceID: "shop", Hour: testTime, Received: 6, Tail: 6,
+			ByState: [click.NumStates]int64{click.Valid: 6},
+		}},
 		Boots: []BootAccount{{Gateway: "eu/g1", Boot: 7, Tail: 6, Unknown: 2}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -131,6 +131,8 @@ type Store interface {
 	Reports
 	// Migrate brings the schema to this version; it is safe to run concurrently.
 	Migrate(ctx context.Context) error
+	// CheckSchema returns a SchemaError when the schema is not this version's.
+	CheckSchema(ctx context.Context) error
 	// Ping reports whether the store answers.
 	Ping(ctx context.Context) error
 	Close() error

@@ -21,9 +21,9 @@ func Decide(p *Policy, flags click.Flags, v *click.Vector) Decision {
 	ranges := int(v[SlotRanges])
 	given := givtReasons(p, flags, v, ranges)
 	unknown := undecidableReasons(flags, v)
-	z, rate, suspicion := rates(p, v, ranges)
+	score, rate, suspicion := rates(p, v, ranges)
 	d.Reasons = given | unknown | rate | suspicion | info(flags, ranges)
-	d.Score = float64(z / (z + p.ZInvalid))
+	d.Score = score
 	switch {
 	case flags&click.FlagTest != 0:
 		d.State = click.Test
@@ -78,9 +78,9 @@ func undecidableReasons(flags click.Flags, v *click.Vector) (r click.Reasons) {
 	return r
 }
 
-// rates judges how often address and agent click. z is the score that counts
-// most; invalid and suspicion are the reasons it gives.
-func rates(p *Policy, v *click.Vector, ranges int) (z float64, invalid, suspicion click.Reasons) {
+// rates judges how often address and agent click. The score is one half where a
+// z-score reaches its threshold; invalid and suspicion are the reasons it gives.
+func rates(p *Policy, v *click.Vector, ranges int) (score float64, invalid, suspicion click.Reasons) {
 	baselines := int(v[SlotBaselines])
 	pair := p.strangeness(v[SlotPair10s:], v[SlotPairMinutes], baselines&hasPairSelf != 0, baselines&hasPairPeers != 0)
 	switch {
@@ -91,11 +91,17 @@ func rates(p *Policy, v *click.Vector, ranges int) (z float64, invalid, suspicio
 	}
 	address := p.strangeness(v[SlotAddress10s:], v[SlotAddressMinutes], baselines&hasAddressSelf != 0, baselines&hasAddressPeers != 0)
 	// Behind a relay, VPN or Tor exit an address says nothing about one person.
-	if address >= p.ZAddress && ranges&(rangeRelay|rangeVPN|rangeTor) == 0 {
+	if ranges&(rangeRelay|rangeVPN|rangeTor) != 0 {
+		address = 0
+	}
+	if address >= p.ZAddress {
 		suspicion = suspicion.Set(click.ReasonRateIP)
 	}
-	return pair, invalid, suspicion
+	return max(share(pair, p.ZInvalid), share(address, p.ZAddress)), invalid, suspicion
 }
+
+// share maps a z-score to 0 .. 1, one half at its threshold.
+func share(z, threshold float64) float64 { return float64(z / (z + threshold)) }
 
 // strangeness is the z-score that the policy goes by, from the five rate slots of
 // an entity and the length of its own past.

@@ -40,8 +40,10 @@ func encodeClick(c *copyBuf, r *aggregate.ClickRow) {
 	}
 	c.int8(r.RepeatKey)
 	c.int4(int32(r.Flags))
-	for _, s := range [...]string{r.AdvertiserID, r.CampaignID, r.AdGroupID, r.CreativeID, r.PublisherID,
-		r.PlacementID, r.LandingHost, r.RefererHost, r.Country} {
+	for _, s := range [...]string{
+		r.AdvertiserID, r.CampaignID, r.AdGroupID, r.CreativeID, r.PublisherID,
+		r.PlacementID, r.LandingHost, r.RefererHost, r.Country,
+	} {
 		c.text(s)
 	}
 	c.int8(r.PriceMicros)

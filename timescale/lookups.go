@@ -126,7 +126,8 @@ func (t *tx) BillableBefore(ctx context.Context, probes []aggregate.Probe) ([]ag
 
 // find runs one lookup over the probes at places.
 func (t *tx) find(ctx context.Context, sql string, places []int, probes []aggregate.Probe, matches []aggregate.Match,
-	ids any, span time.Duration) error {
+	ids any, span time.Duration,
+) error {
 	if len(places) == 0 {
 		return nil
 	}

@@ -30,8 +30,10 @@ type server struct {
 
 var (
 	postgres = server{name: "PostgreSQL", env: "CLICKGATE_TEST_POSTGRES"}
-	tsdb     = server{name: "TimescaleDB", env: "CLICKGATE_TEST_TIMESCALE",
-		serial: "the TimescaleDB front has one backend: an open transaction blocks all other connections"}
+	tsdb     = server{
+		name: "TimescaleDB", env: "CLICKGATE_TEST_TIMESCALE",
+		serial: "the TimescaleDB front has one backend: an open transaction blocks all other connections",
+	}
 )
 
 // dsn returns the server's URL, or skips.
@@ -165,46 +167,6 @@ func (s *server) options(histories int) storetest.Options {
 	return storetest.Options{Serial: s.serial, Histories: histories, DB: func(store aggregate.Store) *sql.DB {
 		return stdlib.OpenDBFromPool(store.(*Store).Pool())
 	}}
-}
-
-// lender returns stores for the cases of suite, each empty: one that an earlier
-// case is done with, or else one in a new schema that goes with suite. Making
-// tables costs more than most cases do.
-func (s *server) lender(suite *testing.T) func(*testing.T) aggregate.Store {
-	var mu sync.Mutex
-	var idle []*Store
-	return func(t *testing.T) aggregate.Store {
-		mu.Lock()
-		defer mu.Unlock()
-		var store *Store
-		if n := len(idle); n > 0 {
-			store, idle = idle[n-1], idle[:n-1]
-		} else {
-			store = s.open(suite)
-		}
-		t.Cleanup(func() {
-			if t.Failed() {
-				return // whatever it left goes with suite
-			}
-			empty(t, store)
-			mu.Lock()
-			defer mu.Unlock()
-			idle = append(idle, store)
-		})
-		return store
-	}
-}
-
-// empty deletes all rows; partitions stay.
-func empty(t *testing.T, s *Store) {
-	ctx, cancel := cleanupContext()
-	defer cancel()
-	_, err := s.Pool().Exec(ctx, `
-DELETE FROM positions; DELETE FROM clicks; DELETE FROM click_evidence; DELETE FROM click_minutes; DELETE FROM redeliveries;
-DELETE FROM dead_letters; DELETE FROM poison_records; DELETE FROM marks; DELETE FROM mark_counts`)
-	if err != nil {
-		t.Errorf("emptying the store: %v", err)
-	}
 }
 
 // Under the race detector SQLite and encoding are ten times slower, and one

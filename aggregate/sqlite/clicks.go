@@ -100,8 +100,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 // InsertRedeliveries implements aggregate.Tx.
 func (t *tx) InsertRedeliveries(ctx context.Context, rows []aggregate.RedeliveryRow) ([]bool, error) {
 	return insertEach(ctx, t, "redeliveries", insertRedeliverySQL, rows, func(r *aggregate.RedeliveryRow) []any {
-		return []any{r.TenantID, r.Ingest.Gateway, int64(r.Ingest.Boot), int64(r.Ingest.Seq), r.EventID[:], r.IDTime,
-			r.SourceID, r.CampaignID, int64(r.Entry), r.ReceivedAt, t.now}
+		return []any{
+			r.TenantID, r.Ingest.Gateway, int64(r.Ingest.Boot), int64(r.Ingest.Seq), r.EventID[:], r.IDTime,
+			r.SourceID, r.CampaignID, int64(r.Entry), r.ReceivedAt, t.now,
+		}
 	})
 }
 
@@ -113,8 +115,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 // InsertDeadLetters implements aggregate.Tx.
 func (t *tx) InsertDeadLetters(ctx context.Context, rows []aggregate.DeadLetterRow) ([]bool, error) {
 	return insertEach(ctx, t, "dead letters", insertDeadLetterSQL, rows, func(r *aggregate.DeadLetterRow) []any {
-		return []any{r.TenantID, r.Ingest.Gateway, int64(r.Ingest.Boot), int64(r.Ingest.Seq), r.LetterID[:], r.SourceID,
-			int64(r.Entry), r.ReceivedAt, t.now, r.Code, r.Field, r.Message, r.Raw, int64(r.Partition), r.Offset}
+		return []any{
+			r.TenantID, r.Ingest.Gateway, int64(r.Ingest.Boot), int64(r.Ingest.Seq), r.LetterID[:], r.SourceID,
+			int64(r.Entry), r.ReceivedAt, t.now, r.Code, r.Field, r.Message, r.Raw, int64(r.Partition), r.Offset,
+		}
 	})
 }
 

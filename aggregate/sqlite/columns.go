@@ -49,12 +49,14 @@ type clickScan struct {
 func (s *clickScan) targets() []any {
 	c := &s.click
 	v := &c.Verdict
-	return []any{&c.TenantID, &s.event, &c.IDTime, &c.EventTime, &c.ReceivedAt, &s.ingestedAt, &c.SourceID, &c.Entry,
+	return []any{
+		&c.TenantID, &s.event, &c.IDTime, &c.EventTime, &c.ReceivedAt, &s.ingestedAt, &c.SourceID, &c.Entry,
 		&s.clickID, &s.repeatKey, &c.Flags, &c.AdvertiserID, &c.CampaignID, &c.AdGroupID, &c.CreativeID, &c.PublisherID,
 		&c.PlacementID, &c.LandingHost, &c.RefererHost, &c.Country, &c.PriceMicros, &c.Currency, &c.Pricing, &c.RateCard,
 		&s.ip, &s.agent, &c.KeyEpoch, &c.IPPrefix, &c.ASN, &c.AgentFamily, &v.State, &s.reasons, &s.score, &v.VectorVersion,
 		&s.vector, &s.lists, &s.policy, &s.model, &v.ModelSlot, &c.Ingest.Gateway, &s.boot, &s.seq, &s.partition, &s.offset,
-		&s.evidence}
+		&s.evidence,
+	}
 }
 
 // row finishes what Scan filled.

@@ -16,8 +16,10 @@ func markCounts(e *env) {
 	mark := func(number uint64, counts ...uint64) click.Mark { // of the hours before now, newest first
 		m := newMark(number, 1)
 		for i, n := range counts {
-			m.Counts = append(m.Counts, click.SourceCount{TenantID: "acme", SourceID: "shop", Hour: now - int64(i+1)*hour,
-				Received: n, Shed: 100 - n, Unrecorded: 7})
+			m.Counts = append(m.Counts, click.SourceCount{
+				TenantID: "acme", SourceID: "shop", Hour: now - int64(i+1)*hour,
+				Received: n, Shed: 100 - n, Unrecorded: 7,
+			})
 		}
 		return m
 	}
@@ -35,10 +37,13 @@ func markCounts(e *env) {
 
 	count := func(boot uint64, ago int64, received, shed uint64) aggregate.BootCount {
 		return aggregate.BootCount{Gateway: testGateway, Boot: boot, SourceCount: click.SourceCount{
-			TenantID: "acme", SourceID: "shop", Hour: now - ago*hour, Received: received, Shed: shed, Unrecorded: 7}}
+			TenantID: "acme", SourceID: "shop", Hour: now - ago*hour, Received: received, Shed: shed, Unrecorded: 7,
+		}}
 	}
-	want := []aggregate.BootCount{count(testBoot, 3, 5, 95), count(testBoot, 2, 60, 60), count(testBoot, 1, 30, 90),
-		count(testBoot+1, 1, 9, 91)}
+	want := []aggregate.BootCount{
+		count(testBoot, 3, 5, 95), count(testBoot, 2, 60, 60), count(testBoot, 1, 30, 90),
+		count(testBoot+1, 1, 9, 91),
+	}
 	for _, c := range []struct {
 		q    aggregate.LedgerQuery
 		want []aggregate.BootCount

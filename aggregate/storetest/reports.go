@@ -47,11 +47,15 @@ func ledger(e *env) {
 	hourOf := base - base%hour
 	rows := func(proven ...int64) []aggregate.RowCount {
 		r := func(hour int64, s click.State, all, proven int64) aggregate.RowCount {
-			return aggregate.RowCount{TenantID: "acme", SourceID: "shop", Hour: hour, Gateway: testGateway, Boot: testBoot,
-				State: s, Proven: proven, Tail: all - proven}
+			return aggregate.RowCount{
+				TenantID: "acme", SourceID: "shop", Hour: hour, Gateway: testGateway, Boot: testBoot,
+				State: s, Proven: proven, Tail: all - proven,
+			}
 		}
-		return []aggregate.RowCount{r(hourOf, click.Malformed, 2, proven[0]), r(hourOf, click.Redelivered, 1, proven[1]),
-			r(hourOf, click.Valid, 2, proven[2]), r(hourOf+hour, click.Valid, 1, proven[3])}
+		return []aggregate.RowCount{
+			r(hourOf, click.Malformed, 2, proven[0]), r(hourOf, click.Redelivered, 1, proven[1]),
+			r(hourOf, click.Valid, 2, proven[2]), r(hourOf+hour, click.Valid, 1, proven[3]),
+		}
 	}
 	check := func(what string, q aggregate.LedgerQuery, want []aggregate.RowCount, boot aggregate.BootRows) {
 		l, err := e.store.Ledger(e.ctx(), q)
@@ -98,8 +102,10 @@ func billing(e *env) {
 
 	h := base - base%hour
 	row := func(adv, camp string, hour int64, currency string, cost, saved int64, counts [10]int64) aggregate.BillingRow {
-		return aggregate.BillingRow{TenantID: "acme", AdvertiserID: adv, CampaignID: camp, Hour: hour, Currency: currency,
-			Counts: counts, CostMicros: cost, SavedMicros: saved, Provisional: true}
+		return aggregate.BillingRow{
+			TenantID: "acme", AdvertiserID: adv, CampaignID: camp, Hour: hour, Currency: currency,
+			Counts: counts, CostMicros: cost, SavedMicros: saved, Provisional: true,
+		}
 	}
 	want := []aggregate.BillingRow{
 		row("", "", h+hour, "", 0, 0, [10]int64{click.Malformed: 1}),
@@ -152,8 +158,10 @@ func trace(e *env) {
 	if !slices.Equal(what, []string{"click", "redelivery", "redelivery"}) {
 		e.Fatalf("trace has %v", what)
 	}
-	want := aggregate.RedeliveryRow{EventKey: aggregate.KeyOf(row.Click), SourceID: "shop", CampaignID: "camp",
-		Entry: click.EntryBatch, ReceivedAt: row.ReceivedAt + second, Ingest: click.IngestID{Gateway: testGateway, Boot: testBoot, Seq: 7}}
+	want := aggregate.RedeliveryRow{
+		EventKey: aggregate.KeyOf(row.Click), SourceID: "shop", CampaignID: "camp",
+		Entry: click.EntryBatch, ReceivedAt: row.ReceivedAt + second, Ingest: click.IngestID{Gateway: testGateway, Boot: testBoot, Seq: 7},
+	}
 	equal(e, "first redelivery", *rows[1].Redelivery, want)
 	equal(e, "offset of a redelivery", rows[1].Offset, -1)
 	for _, q := range []struct {

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -186,6 +187,20 @@ func (a *account) state(now int64) statement {
 		}
 	}
 	return st
+}
+
+// inherit takes over the counts of hours that the account has forgotten since an
+// earlier statement, which will not be sent itself. They were final when they
+// were forgotten.
+func (st *statement) inherit(earlier *statement) {
+	for _, c := range earlier.counts {
+		known := slices.ContainsFunc(st.counts, func(k click.SourceCount) bool {
+			return k.TenantID == c.TenantID && k.SourceID == c.SourceID && k.Hour == c.Hour
+		})
+		if !known {
+			st.counts = append(st.counts, c)
+		}
+	}
 }
 
 func (a *account) openTimes() map[sourceKey]int64 {

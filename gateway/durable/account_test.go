@@ -3,8 +3,10 @@ package durable
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"clickgate/gateway/click"
+	"clickgate/gateway/spool/faultfs"
 
 	"pgregory.net/rapid"
 )
@@ -106,6 +108,35 @@ func TestAccountForgetsOldHours(t *testing.T) {
 	}
 	if n := len(a.state(later).counts); n != 0 {
 		t.Fatalf("%d counts kept", n)
+	}
+}
+
+// While Kafka is away no statement is sent, and the account forgets hours in the
+// meantime: their counts must still reach the first mark that goes out.
+func TestCountsSurviveALongOutage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, faultfs.New(), SpoolFirst, 1)
+	m := newMarker(r.log)
+	now := int64(400_000 * hourMicros)
+	r.log.dep.Now = func() time.Time { return time.UnixMicro(now) }
+	const hours, perHour = 10, 40 // more statements than are kept
+	for range hours {
+		for range perHour {
+			r.log.account.settle(r.log.account.give("t", "s", now, now), true)
+			m.state()
+			now += hourMicros / perHour
+		}
+	}
+	mark, ok := m.ready(false)
+	if !ok {
+		t.Fatal("no mark, although nothing waits in the spool")
+	}
+	var received uint64
+	for _, c := range mark.Counts {
+		received += c.Received
+	}
+	if len(mark.Counts) != hours || received != hours*perHour || mark.ThroughSeq != received {
+		t.Errorf("%d hours with %d received through %d; want %d with %d", len(mark.Counts), received, mark.ThroughSeq, hours, hours*perHour)
 	}
 }
 

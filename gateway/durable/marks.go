@@ -66,6 +66,7 @@ func (m *marker) state() {
 		for k, t := range m.pending[n-2].given {
 			keepOldest(m.pending[n-1].given, k, t)
 		}
+		m.pending[n-1].inherit(&m.pending[n-2].statement)
 		m.pending = append(m.pending[:n-2], m.pending[n-1])
 	}
 }
@@ -90,6 +91,9 @@ func (m *marker) ready(last bool) (*click.Mark, bool) {
 		return nil, false
 	}
 	st := m.pending[newest]
+	for i := newest - 1; i >= 0; i-- {
+		st.inherit(&m.pending[i].statement)
+	}
 	m.pending = m.pending[newest+1:]
 	m.number++
 	mark := &click.Mark{

@@ -33,8 +33,8 @@ type Config struct {
 	RetryInterval time.Duration `yaml:"retry_interval"`
 }
 
-// DefaultConfig suits 5,000 clicks of 350 bytes a second and an outage of ten
-// minutes with a factor of four in reserve.
+// DefaultConfig suits an outage of ten minutes at 5,000 clicks a second: a click
+// takes about 850 bytes with its sealed evidence, which makes 2.6 GB.
 func DefaultConfig() Config {
 	return Config{
 		SegmentBytes:      64 << 20,

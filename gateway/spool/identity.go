@@ -55,7 +55,7 @@ func readIdentity(fsys FS, name string) (string, error) {
 	id, err := uuid.Parse(text)
 	if err != nil || id.String() != text {
 		return "", fmt.Errorf("gateway identity: %s holds no UUID: restore it from a backup; or, once the spool is drained, "+
-			"remove it and run `clickgate control retire-gateway` for the old id", name)
+			"remove it, and the gateway gets a new id", name)
 	}
 	return text, nil
 }

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"clickgate/gateway/click"
+	"clickgate/gateway/edge"
 )
 
 const (
@@ -164,6 +165,31 @@ func check(t *Token) error {
 		return fmt.Errorf("%w: price of %d micros is above %d, one million units", ErrContent, t.PriceMicros, int64(click.MaxPriceMicros))
 	case t.Pricing > click.PricingFlat:
 		return fmt.Errorf("%w: unknown pricing model", ErrContent)
+	}
+	return checkTexts(t)
+}
+
+// checkTexts holds the sealed ids to the rules of all other ways in: what a
+// database would refuse must not come in behind a valid seal.
+func checkTexts(t *Token) error {
+	for _, id := range [...]struct{ name, value string }{
+		{"advertiser_id", t.AdvertiserID}, {"campaign_id", t.CampaignID}, {"ad_group_id", t.AdGroupID},
+		{"creative_id", t.CreativeID}, {"publisher_id", t.PublisherID},
+	} {
+		if id.value == "" {
+			continue
+		}
+		if err := edge.CheckID(id.name, id.value); err != nil {
+			return fmt.Errorf("%w: %w", ErrContent, err)
+		}
+	}
+	if err := edge.CheckText("placement_id", t.PlacementID, edge.MaxIDBytes); err != nil {
+		return fmt.Errorf("%w: %w", ErrContent, err)
+	}
+	if t.Currency != "" {
+		if err := edge.CheckCurrency("currency", t.Currency); err != nil {
+			return fmt.Errorf("%w: %w", ErrContent, err)
+		}
 	}
 	return nil
 }

@@ -157,6 +157,11 @@ func TestSealRefuses(t *testing.T) {
 		"price without currency": func(t *Token) { t.Currency = "" },
 		"price above the limit":  func(t *Token) { t.PriceMicros = click.MaxPriceMicros + 1 },
 		"pricing":                func(t *Token) { t.Pricing = 9 },
+		"campaign too long":      func(t *Token) { t.CampaignID = strings.Repeat("c", 129) },
+		"publisher with a space": func(t *Token) { t.PublisherID = "news example" },
+		"invalid UTF-8":          func(t *Token) { t.AdvertiserID = "ac\xC3\x28me" },
+		"placement with NUL":     func(t *Token) { t.PlacementID = "top\x00" },
+		"currency":               func(t *Token) { t.Currency = "EUX" },
 		"landing too long":       func(t *Token) { t.LandingURL = strings.Repeat("x", 4000) },
 	} {
 		tok := sample()
@@ -172,6 +177,53 @@ func TestSealRefuses(t *testing.T) {
 	}
 	if _, err := NewKey(1, "demo", make([]byte, 16), time.Time{}); err == nil {
 		t.Error("a key of 16 bytes was taken")
+	}
+}
+
+// An ad server with the key but with mistakes: what it seals opens and is refused.
+func TestOpenRefusesBadIDs(t *testing.T) {
+	t.Parallel()
+	k := newKey(t, 1, "demo", time.Time{})
+	for name, change := range map[string]func(*Token){
+		"long":          func(t *Token) { t.CampaignID = strings.Repeat("c", 300) },
+		"invalid UTF-8": func(t *Token) { t.PlacementID = "\xff" },
+	} {
+		tok := sample()
+		change(tok)
+		head := append([]byte{1, 0, 0, 0, 1}, bytes.Repeat([]byte{9}, 12)...)
+		text := base64.RawURLEncoding.EncodeToString(k.aead.Seal(head[:17:17], head[5:17], appendToken(nil, tok), head[:17]))
+		var got Token
+		if _, err := Open(text, ring{1: k}, issued, &got, nil); !errors.Is(err, ErrContent) {
+			t.Errorf("%s: got %v, want ErrContent", name, err)
+		}
+	}
+}
+
+// The vector of docs/token.md, for those who write a minting library.
+func TestDocumentedVector(t *testing.T) {
+	t.Parallel()
+	secret, nonce := make([]byte, 32), make([]byte, 12)
+	for i := range secret {
+		secret[i] = byte(i)
+	}
+	for i := range nonce {
+		nonce[i] = 0x40 + byte(i)
+	}
+	k, err := NewKey(7, "demo", secret, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok := &Token{
+		TenantID: "demo", ClickID: click.ID{0x01, 0x98, 0xf2, 0xa4, 0x5c, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, 0, 0x2a},
+		IssuedAt: 1767225600000000, ExpiresAt: 1767312000000000,
+		AdvertiserID: "acme", CampaignID: "acme-spring", AdGroupID: "shoes", CreativeID: "banner-7",
+		PublisherID: "news.example", PlacementID: "top", LandingURL: "https://shop.example/shoes?id=7",
+		PriceMicros: 250_000, Currency: "EUR", Pricing: click.PricingCPC, Test: true,
+	}
+	const want = "AQAAAAdAQUJDREVGR0hJSkvovcpGS1OVE8xc5ZLHZGNb-cZSXLc1Dwlvx85kJpcESpsoc2wAJhm_sPcha_Busr_5estSXqLPevFovWpA0C2z" +
+		"jHyw2UbWScs5rwb3u0-2ZCAdJbgFD2zuGqZJWkkDUDrHqWWC_HQXs3I9usjfpIIi7cc8g9vzF1Kk1tqBG5crp4o0BlWnPguEti6K0L3fas8YrSIelsXv8nESdp7FUA60"
+	if got, err := k.Seal(tok, bytes.NewReader(nonce)); err != nil || got != want {
+		t.Errorf("got %s, %v\nwant %s", got, err, want)
 	}
 }
 

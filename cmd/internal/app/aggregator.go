@@ -10,6 +10,7 @@ import (
 	"clickgate/aggregate"
 	"clickgate/aggregate/sqlite"
 	"clickgate/cmd/internal/config"
+	"clickgate/gateway/click"
 	"clickgate/timescale"
 )
 
@@ -32,8 +33,10 @@ func Migrate(ctx context.Context, cfg *config.Store) error {
 
 // Aggregator is one aggregator: topics to store.
 type Aggregator struct {
-	*aggregate.Aggregator
 	Store aggregate.Store
+
+	consumer *aggregate.Aggregator
+	started  bool
 }
 
 // NewAggregator opens the store. It refuses a schema that is not this version's
@@ -45,10 +48,13 @@ func NewAggregator(ctx context.Context, cfg *config.Config, opt Options) (*Aggre
 		return nil, err
 	}
 	a, err := newAggregator(cfg, store, opt)
+	if err == nil {
+		err = store.CheckSchema(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &Aggregator{Aggregator: a, Store: store}, nil
+	return &Aggregator{consumer: a, Store: store}, nil
 }
 
 func newAggregator(cfg *config.Config, store aggregate.Ingest, opt Options) (*aggregate.Aggregator, error) {
@@ -67,7 +73,21 @@ func owner() string {
 	return fmt.Sprintf("%s pid %d", host, os.Getpid())
 }
 
-// Stop ends consuming, then closes the store.
+// Start begins consuming.
+func (a *Aggregator) Start() {
+	a.started = true
+	a.consumer.Start()
+}
+
+// Counts returns the events stored for the first time since the start, by
+// provisional state.
+func (a *Aggregator) Counts() [click.NumStates]int64 { return a.consumer.Counts() }
+
+// Stop ends consuming, if it ever started, then closes the store.
 func (a *Aggregator) Stop(ctx context.Context) error {
-	return errors.Join(a.Aggregator.Stop(ctx), a.Store.Close())
+	var err error
+	if a.started {
+		err = a.consumer.Stop(ctx)
+	}
+	return errors.Join(err, a.Store.Close())
 }

@@ -58,6 +58,7 @@ func newCluster(t *testing.T, store config.Store) *cluster {
 	base.Kafka.AckDeadline = 20 * time.Second // a slow test machine is no dead broker
 	base.Control.File, base.Keys.MasterFile = filepath.Join(dir, "control.yaml"), filepath.Join(dir, "master.key")
 	base.Gateway.Listen, base.Gateway.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
+	base.Gateway.Timeouts.Durable = time.Minute // a slow test machine is no dead broker
 	if err := config.CreateMasterKeys(base.Keys.MasterFile, rand.Reader); err != nil {
 		t.Fatal(err)
 	}

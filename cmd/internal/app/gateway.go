@@ -74,7 +74,7 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	if err != nil {
 		return err
 	}
-	scorer, err := newScorer(cfg, keys.Newest, opt.Registry)
+	scorer, err := newScorer(cfg, keys.Oldest, opt.Registry)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	g.Server, err = gateway.New(cfg.Gateway, gateway.Dependencies{
 		Control: g.Control, Log: g.Log, Scorer: scorer,
 		Sealer:     seal.NewSealer(keys.Newest, rand.Reader),
-		Pseudonyms: seal.NewPseudonymizer(keys.Newest),
+		Pseudonyms: seal.NewPseudonymizer(keys.Oldest),
 		Now:        time.Now, Entropy: rand.Reader, Logger: opt.Logger,
 		Registerer: opt.Registry, Gatherer: opt.Registry,
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 // MasterKeys are the keys of a master key file.
 type MasterKeys struct {
 	Newest *seal.Master // the highest id: it seals
+	Oldest *seal.Master // the lowest id: pseudonyms and seeds stay the same when keys rotate
 	Ring   *seal.Ring   // all of them: they open
 }
 
@@ -44,7 +46,7 @@ func LoadMasterKeys(path string) (*MasterKeys, error) {
 func parseMasterKeys(r io.Reader) (*MasterKeys, error) {
 	var masters []*seal.Master
 	seen := map[uint32]bool{}
-	keys, highest := &MasterKeys{}, uint32(0)
+	keys, highest, lowest := &MasterKeys{}, uint32(0), uint32(math.MaxUint32)
 	lines := bufio.NewScanner(r)
 	for n := 1; lines.Scan(); n++ {
 		line := strings.TrimSpace(lines.Text())
@@ -62,6 +64,9 @@ func parseMasterKeys(r io.Reader) (*MasterKeys, error) {
 		masters = append(masters, m)
 		if id > highest {
 			keys.Newest, highest = m, id
+		}
+		if id <= lowest {
+			keys.Oldest, lowest = m, id
 		}
 	}
 	if err := lines.Err(); err != nil {

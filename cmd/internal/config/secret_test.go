@@ -155,7 +155,7 @@ func FuzzMasterKeys(f *testing.F) {
 	f.Add("# x\n\n2 AAAA")
 	f.Fuzz(func(t *testing.T, text string) {
 		keys, err := parseMasterKeys(strings.NewReader(text))
-		if err == nil && (keys.Newest == nil || keys.Ring == nil) {
+		if err == nil && (keys.Newest == nil || keys.Oldest == nil || keys.Ring == nil) {
 			t.Error("no key and no error")
 		}
 	})

@@ -125,10 +125,14 @@ func (s *process) storeName() string {
 	return s.cfg.Store.SQLite
 }
 
+// visitor is the address the click comes from where the edge believes loopback,
+// as with the demo; elsewhere it is ignored, and the click comes from loopback.
+const visitor = "198.18.0.1"
+
 const browser = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36"
 
 func curlLine(edge, dataFlag string) string {
-	return fmt.Sprintf(`curl -si -A '%s' "%s/c?t=$(bin/clickgate token mint%s)"`, browser, edge, dataFlag)
+	return fmt.Sprintf(`curl -si -H 'X-Forwarded-For: %s' -A '%s' "%s/c?t=$(bin/clickgate token mint%s)"`, visitor, browser, edge, dataFlag)
 }
 
 // drain stops in the order of a click's life and prints what became of all.

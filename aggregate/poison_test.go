@@ -1,0 +1,105 @@
+package aggregate_test
+
+import (
+	"testing"
+
+	"clickgate/aggregate"
+	"clickgate/gateway/click"
+	"clickgate/gateway/stream"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// poisonRow is what the tables keep of a record that is no event.
+type poisonRow struct {
+	Topic     string
+	Offset    int64
+	Kind      string
+	Value     string
+	Tombstone bool
+	Reason    bool
+}
+
+func (r *rig) poison() (out []poisonRow) {
+	r.Helper()
+	rows, err := r.store.DB().QueryContext(r.Context(),
+		"SELECT topic, rec_offset, kind, coalesce(value, ''), value IS NULL, reason <> '' FROM poison_records ORDER BY topic, rec_offset")
+	r.must(err)
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var p poisonRow
+		r.must(rows.Scan(&p.Topic, &p.Offset, &p.Kind, &p.Value, &p.Tombstone, &p.Reason))
+		out = append(out, p)
+	}
+	r.must(rows.Err())
+	return out
+}
+
+// TestPoisonedPartition: bad records among 500 stop nothing, touch no neighbour
+// and are kept byte for byte; good ones, copies, dead letters and marks come out
+// as rows.
+func TestPoisonedPartition(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	records := r.clicks(0, 500)
+	cut, refused := records[250].Value[:7], aggregate.NewClick(251, aggregate.TestTime)
+	refused.Currency = "X"
+	records[250].Value = cut
+	records[251].Value = aggregate.ClickValue(refused)
+	records[252].Value = []byte{}
+	records[253].Value = nil
+	copied, again := *records[0], aggregate.NewClick(1, aggregate.TestTime+1_000_000)
+	again.Ingest.Seq = 1000
+	mark := aggregate.NewMark(1, 250)
+	wrongKind := r.letter(aggregate.NewLetter(900, aggregate.TestTime))
+	wrongKind.Topic = stream.ClicksTopic
+	unknown := &kgo.Record{Topic: stream.ClicksTopic, Value: []byte("?")}
+	records = append(records, &copied, r.click(again), stream.NewMark(stream.ClicksTopic, 0, aggregate.MarkValue(t, &mark)), wrongKind, unknown)
+	r.produce(records...)
+	inLetters := r.click(aggregate.NewClick(901, aggregate.TestTime))
+	inLetters.Topic = stream.DeadLettersTopic
+	var letters []*kgo.Record
+	for i := range 5 {
+		letters = append(letters, r.letter(aggregate.NewLetter(uint64(600+i), aggregate.TestTime)))
+	}
+	r.produce(append(letters, inLetters, stream.NewMark(stream.DeadLettersTopic, 0, aggregate.MarkValue(t, &mark)))...)
+
+	a := r.start(r.store, "one")
+	r.waitStored()
+	r.waitLag(2)
+	a.stop()
+
+	r.wantStates(map[click.State]int64{click.Valid: 496, click.Redelivered: 1, click.Malformed: 5})
+	want := []poisonRow{
+		{stream.ClicksTopic, 250, "c", string(cut), false, true},
+		{stream.ClicksTopic, 251, "c", string(aggregate.ClickValue(refused)), false, true},
+		{stream.ClicksTopic, 252, "c", "", false, true},
+		{stream.ClicksTopic, 253, "c", "", true, true},
+		{stream.ClicksTopic, 503, "d", string(wrongKind.Value), false, true},
+		{stream.ClicksTopic, 504, "", "?", false, true},
+		{stream.DeadLettersTopic, 5, "c", string(inLetters.Value), false, true},
+	}
+	if diff := cmp.Diff(want, r.poison()); diff != "" {
+		t.Errorf("poison (-want +got):\n%s", diff)
+	}
+	if next := r.next(0); next != 505 {
+		t.Errorf("position %d, want 505", next)
+	}
+	l, err := r.store.Ledger(t.Context(), aggregate.LedgerQuery{})
+	r.must(err)
+	if p := aggregate.Proven(l.Marks); len(p) != 1 || p[aggregate.BootID{Gateway: "eu/g1", Boot: 7}].ThroughSeq != 250 {
+		t.Errorf("proven %v, want the boot through 250", p)
+	}
+	for name, want := range map[string]float64{
+		"clickgate_aggregate_poison_records_total": 7, "clickgate_aggregate_own_copies_total": 1,
+		"clickgate_aggregate_batch_records": 510, "clickgate_aggregate_session_errors_total": 0,
+	} {
+		if got := a.metric(name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	if n := a.Counts(); n[click.Valid] != 496 || n[click.Redelivered] != 1 || n[click.Malformed] != 5 {
+		t.Errorf("counts of the run %v", n)
+	}
+}

@@ -1,0 +1,80 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"clickgate/gateway/stream"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// errReached is what reachedStore says to every transaction.
+var errReached = errors.New("the batch reached the store")
+
+type reachedStore struct{ Ingest }
+
+func (reachedStore) InTx(context.Context, func(Tx) error) error { return errReached }
+
+// TestHoles: only records that follow the store's position without a hole reach
+// the store, and a partition of somebody else's is left alone.
+func TestHoles(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		partition int32
+		offsets   []int64
+		want      error
+	}{
+		"in order":            {0, []int64{5, 6, 7}, errReached},
+		"a hole before":       {0, []int64{6, 7}, ErrGap},
+		"a hole within":       {0, []int64{5, 6, 8}, ErrGap},
+		"a record again":      {0, []int64{5, 5, 6}, ErrGap},
+		"before the position": {0, []int64{4, 5}, ErrGap},
+		"another's partition": {1, []int64{5}, nil},
+	} {
+		s := &session{
+			Aggregator: &Aggregator{dep: Dependencies{Store: reachedStore{}}, metrics: newMetrics(prometheus.NewRegistry())},
+			claims:     make(map[string]map[int32]*owned),
+		}
+		s.own(clicksPartition(0), Claim{Fence: 1, Next: 5})
+		var records []*kgo.Record
+		for _, o := range c.offsets {
+			records = append(records, &kgo.Record{Topic: stream.ClicksTopic, Partition: c.partition, Offset: o})
+		}
+		if err := s.applyPartition(t.Context(), records); !errors.Is(err, c.want) {
+			t.Errorf("%s: error %v, want %v", name, err, c.want)
+		}
+		if next := s.owned(stream.ClicksTopic, 0).claim.Next; next != 5 {
+			t.Errorf("%s: the position moved to %d", name, next)
+		}
+	}
+}
+
+// TestFetchErrors: what tells of missing records is a gap, whichever way the
+// client found out.
+func TestFetchErrors(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{kerr.OffsetOutOfRange, "gap"},
+		{fmt.Errorf("wrapped: %w", &kgo.ErrDataLoss{Topic: stream.ClicksTopic}), "gap"},
+		{kerr.UnknownTopicOrPartition, "other"},
+		{nil, ""},
+	} {
+		err := fetchError(kgo.Fetches{{Topics: []kgo.FetchTopic{{
+			Topic: stream.ClicksTopic, Partitions: []kgo.FetchPartition{{Partition: 3, Err: c.err}},
+		}}}})
+		if (err != nil) != (c.err != nil) || err != nil && (cause(err) != c.want || !errors.Is(err, c.err)) {
+			t.Errorf("%v: %v, cause %q, want %q", c.err, err, cause(err), c.want)
+		}
+	}
+	if cause(fmt.Errorf("writing: %w", ErrFenced)) != "fenced" {
+		t.Error("a fence has another cause")
+	}
+}

@@ -160,6 +160,8 @@ func applyDropped(ctx context.Context, tx Tx, dropped []ClickRow, counts *counte
 		rows = append(rows, RedeliveryRow{
 			EventKey: keys[i], SourceID: row.SourceID, CampaignID: row.CampaignID,
 			Entry: row.Entry, ReceivedAt: row.ReceivedAt, Ingest: row.Ingest,
+			AdvertiserID: row.AdvertiserID, AdGroupID: row.AdGroupID,
+			PublisherID: row.PublisherID, Currency: countedCurrency(row.Click),
 		})
 	}
 	if len(rows) == 0 {

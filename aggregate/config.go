@@ -2,29 +2,37 @@ package aggregate
 
 import (
 	"fmt"
+	"net"
 	"time"
 )
 
 // Config is the aggregator's part of the configuration.
 type Config struct {
-	Group      string        `yaml:"group"`       // Kafka consumer group
-	MaxRecords int           `yaml:"max_records"` // per partition batch
-	MaxWait    time.Duration `yaml:"max_wait"`    // longest wait for a batch to fill on the broker
-	RetryPause time.Duration `yaml:"retry_pause"` // between tries while the store is away
+	AdminListen string        `yaml:"admin_listen"` // health, metrics; never expose it; empty for none
+	Group       string        `yaml:"group"`        // Kafka consumer group
+	MaxRecords  int           `yaml:"max_records"`  // per partition batch
+	MaxWait     time.Duration `yaml:"max_wait"`     // longest wait for a batch to fill on the broker
+	RetryPause  time.Duration `yaml:"retry_pause"`  // between tries while the store is away
 }
 
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		Group:      "clickgate-aggregate",
-		MaxRecords: 5_000,
-		MaxWait:    100 * time.Millisecond,
-		RetryPause: time.Second,
+		AdminListen: "127.0.0.1:8084",
+		Group:       "clickgate-aggregate",
+		MaxRecords:  5_000,
+		MaxWait:     100 * time.Millisecond,
+		RetryPause:  time.Second,
 	}
 }
 
 // Validate reports the first impossible value, by key and remedy.
 func (c *Config) Validate() error {
+	if c.AdminListen != "" {
+		if _, _, err := net.SplitHostPort(c.AdminListen); err != nil {
+			return fmt.Errorf("aggregate.admin_listen: %q is no address; write host:port, for example 127.0.0.1:8084", c.AdminListen)
+		}
+	}
 	switch {
 	case c.Group == "":
 		return fmt.Errorf("aggregate.group: is empty; name the Kafka consumer group")

@@ -47,11 +47,11 @@ func (c *counter) click(fresh *candidate) {
 	k := MinuteKey{
 		TenantID: row.TenantID, SourceID: row.SourceID, Minute: row.EventTime,
 		AdvertiserID: row.AdvertiserID, CampaignID: row.CampaignID, AdGroupID: row.AdGroupID,
-		PublisherID: row.PublisherID, State: fresh.state,
+		PublisherID: row.PublisherID, Currency: countedCurrency(row.Click), State: fresh.state,
 	}
 	var micros int64
-	if row.Billable() {
-		k.Currency, micros = row.Currency, row.PriceMicros
+	if k.Currency != "" {
+		micros = row.PriceMicros
 	}
 	c.add(k, micros)
 	if c.res.OldestEvent == 0 || row.EventTime < c.res.OldestEvent {
@@ -60,12 +60,22 @@ func (c *counter) click(fresh *candidate) {
 }
 
 // redelivery counts by receipt: the sender's copy came in now, whenever the
-// click was.
+// click was. It carries no money.
 func (c *counter) redelivery(r *RedeliveryRow) {
 	c.add(MinuteKey{
 		TenantID: r.TenantID, SourceID: r.SourceID, Minute: r.ReceivedAt,
-		CampaignID: r.CampaignID, State: click.Redelivered,
+		AdvertiserID: r.AdvertiserID, CampaignID: r.CampaignID, AdGroupID: r.AdGroupID,
+		PublisherID: r.PublisherID, Currency: r.Currency, State: click.Redelivered,
 	}, 0)
+}
+
+// countedCurrency is the currency a click counts under: none when it costs
+// nothing.
+func countedCurrency(c *click.Click) string {
+	if c.Billable() {
+		return c.Currency
+	}
+	return ""
 }
 
 func (c *counter) deadLetter(d *DeadLetterRow) {

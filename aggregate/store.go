@@ -145,6 +145,13 @@ type RedeliveryRow struct {
 	Entry      click.Entry
 	ReceivedAt int64 // Unix microseconds
 	Ingest     click.IngestID
+
+	// Not stored: the campaign's other keys, so that its redeliveries are counted
+	// beside its clicks.
+	AdvertiserID string
+	AdGroupID    string
+	PublisherID  string
+	Currency     string
 }
 
 // DeadLetterRow is a malformed event of a known tenant.

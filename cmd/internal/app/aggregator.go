@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"clickgate/cmd/internal/config"
 	"clickgate/gateway/click"
 	"clickgate/timescale"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // OpenStore opens the configured store for writing.
@@ -37,6 +40,7 @@ type Aggregator struct {
 
 	consumer *aggregate.Aggregator
 	started  bool
+	admin    *admin // nil without one
 }
 
 // NewAggregator opens the store. It refuses a schema that is not this version's
@@ -79,6 +83,15 @@ func (a *Aggregator) Start() {
 	a.consumer.Start()
 }
 
+// ServeAdmin serves health, readiness and metrics on an address of its own.
+func (a *Aggregator) ServeAdmin(addr string, metrics prometheus.Gatherer) (net.Addr, error) {
+	var err error
+	if a.admin, err = startAdmin(addr, metrics, a.Store.Ping); err != nil {
+		return nil, err
+	}
+	return a.admin.listener.Addr(), nil
+}
+
 // Counts returns the events stored for the first time since the start, by
 // provisional state.
 func (a *Aggregator) Counts() [click.NumStates]int64 { return a.consumer.Counts() }
@@ -89,5 +102,5 @@ func (a *Aggregator) Stop(ctx context.Context) error {
 	if a.started {
 		err = a.consumer.Stop(ctx)
 	}
-	return errors.Join(err, a.Store.Close())
+	return errors.Join(err, a.admin.close(), a.Store.Close())
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"clickgate/cmd/internal/app"
@@ -21,9 +22,17 @@ func (c *aggregateCmd) Run(s *session) error {
 		return err
 	}
 	log := s.logger(&cfg.Log)
-	a, err := app.NewAggregator(s.ctx, &cfg.Config, app.Options{Logger: log, Registry: app.NewRegistry()})
+	registry := app.NewRegistry()
+	a, err := app.NewAggregator(s.ctx, &cfg.Config, app.Options{Logger: log, Registry: registry})
 	if err != nil {
 		return err
+	}
+	if addr := cfg.Aggregate.AdminListen; addr != "" {
+		bound, err := a.ServeAdmin(addr, registry)
+		if err != nil {
+			return errors.Join(err, a.Stop(context.WithoutCancel(s.ctx)))
+		}
+		log.Info("aggregator's health and metrics", "listen", bound.String())
 	}
 	a.Start()
 	log.Info("aggregator consumes", "group", cfg.Aggregate.Group)

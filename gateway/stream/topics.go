@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -23,15 +24,41 @@ type Topics struct {
 	DeadLetters TopicInfo
 }
 
+// A broker may be asked for a topic before it has heard of its creation.
+const (
+	hearsayTimeout = 10 * time.Second
+	hearsayPause   = 50 * time.Millisecond
+)
+
 // EnsureTopics creates the topics when the configuration says so, and refuses
 // topics that could lose an acknowledged click. It is called at every start.
 func EnsureTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, error) {
-	if cfg.CreateTopics {
-		if err := create(ctx, adm, cfg); err != nil {
-			return Topics{}, err
+	if !cfg.CreateTopics {
+		return readTopics(ctx, adm, cfg)
+	}
+	if err := create(ctx, adm, cfg); err != nil {
+		return Topics{}, err
+	}
+	enough := time.After(hearsayTimeout)
+	for {
+		found, err := readTopics(ctx, adm, cfg)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return found, err
+		}
+		select {
+		case <-time.After(hearsayPause):
+		case <-enough:
+			return found, err
+		case <-ctx.Done():
+			return found, err
 		}
 	}
-	meta, err := adm.Metadata(ctx, ClicksTopic, DeadLettersTopic)
+}
+
+func readTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, error) {
+	// Asking for permissions as well goes past the client's cache, which would
+	// repeat for seconds what was so before the creation.
+	meta, err := adm.Metadata(kadm.WithAuthorizedOps(ctx), ClicksTopic, DeadLettersTopic)
 	if err != nil {
 		return Topics{}, fmt.Errorf("kafka.brokers: cannot read topics from %v: %w", cfg.Brokers, err)
 	}

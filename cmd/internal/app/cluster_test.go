@@ -36,27 +36,22 @@ tenants:
           - {version: r1, from: 2026-01-01T00:00:00Z, price_micros: 100000, currency: EUR}
 `
 
-// cluster is the shape of production in one process: three brokers, two gateways
-// that ack on Kafka, one aggregator.
+// cluster is the shape of production in one process: two gateways that ack on
+// Kafka, one aggregator.
 type cluster struct {
 	t          *testing.T
+	base       config.Config
+	dir        string
 	gateways   []*app.Gateway
 	aggregator *app.Aggregator
 }
 
-func newCluster(t *testing.T, store config.Store) *cluster {
+func newCluster(t *testing.T, store config.Store, kafka stream.Config) *cluster {
 	t.Helper()
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(3))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(kafka.Close)
-	dir := t.TempDir()
-	base := config.DefaultConfig()
-	base.Store = store
-	base.Kafka.Brokers, base.Kafka.CreateTopics, base.Kafka.Durability = kafka.ListenAddrs(), true, stream.Replicated
-	base.Kafka.AckDeadline = 20 * time.Second // a slow test machine is no dead broker
-	base.Control.File, base.Keys.MasterFile = filepath.Join(dir, "control.yaml"), filepath.Join(dir, "master.key")
+	c := &cluster{t: t, base: config.DefaultConfig(), dir: t.TempDir()}
+	base := &c.base
+	base.Store, base.Kafka = store, kafka
+	base.Control.File, base.Keys.MasterFile = filepath.Join(c.dir, "control.yaml"), filepath.Join(c.dir, "master.key")
 	base.Gateway.Listen, base.Gateway.AdminListen = "127.0.0.1:0", "127.0.0.1:0"
 	base.Gateway.Timeouts.Durable = time.Minute // a slow test machine is no dead broker
 	if err := config.CreateMasterKeys(base.Keys.MasterFile, rand.Reader); err != nil {
@@ -69,24 +64,53 @@ func newCluster(t *testing.T, store config.Store) *cluster {
 	if err := app.Migrate(t.Context(), &base.Store); err != nil {
 		t.Fatal(err)
 	}
-	c := &cluster{t: t}
-	for i := range 2 {
-		cfg := base
-		cfg.Spool.Dir = filepath.Join(dir, fmt.Sprint("spool", i))
-		g, err := app.NewGateway(t.Context(), &cfg, options())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := g.Start(); err != nil {
-			t.Fatal(err)
-		}
-		c.gateways = append(c.gateways, g)
-	}
-	if c.aggregator, err = app.NewAggregator(t.Context(), &base, options()); err != nil {
+	c.startGateways()
+	var err error
+	if c.aggregator, err = app.NewAggregator(t.Context(), base, options()); err != nil {
 		t.Fatal(err)
 	}
 	c.aggregator.Start()
 	return c
+}
+
+// startGateways starts both on the spools of those before them, if any.
+func (c *cluster) startGateways() {
+	c.t.Helper()
+	c.gateways = nil
+	for i := range 2 {
+		cfg := c.base
+		cfg.Spool.Dir = filepath.Join(c.dir, fmt.Sprint("spool", i))
+		g, err := app.NewGateway(c.t.Context(), &cfg, options())
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if err := g.Start(); err != nil {
+			c.t.Fatal(err)
+		}
+		c.gateways = append(c.gateways, g)
+	}
+}
+
+// fakeKafka is a cluster of three brokers in memory.
+func fakeKafka(t *testing.T) stream.Config {
+	t.Helper()
+	kafka, err := kfake.NewCluster(kfake.NumBrokers(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(kafka.Close)
+	return kafkaConfig(kafka.ListenAddrs())
+}
+
+// kafkaConfig demands of brokers what so many can give.
+func kafkaConfig(brokers []string) stream.Config {
+	cfg := stream.DefaultConfig()
+	cfg.Brokers, cfg.CreateTopics = brokers, true
+	if len(brokers) < 3 {
+		cfg.Durability = stream.SingleNode
+	}
+	cfg.AckDeadline = 20 * time.Second // a slow test machine is no dead broker
+	return cfg
 }
 
 func options() app.Options {
@@ -111,9 +135,81 @@ func (c *cluster) post(gateway int, body string) {
 	}
 }
 
-// stop drains the gateways, waits until want events are stored, and returns the
-// account.
-func (c *cluster) stop(want int64) *aggregate.Reconciliation {
+// load is what senders have: batches of clicks, each to go to both gateways at
+// once, and with each batch two lines that are no clicks.
+type load []string
+
+const loadBatches, loadSize = 10, 50
+
+// loadEvents is how many events a load makes.
+const loadEvents = loadBatches * (2*loadSize + 2)
+
+// newLoad makes clicks of users in one network, so that loads of two networks do
+// not double-click on each other.
+func newLoad(t *testing.T, network int) load {
+	t.Helper()
+	ids, err := click.NewIDSource(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	batches := make(load, loadBatches)
+	for b := range batches {
+		for i := range loadSize {
+			batches[b] += fmt.Sprintf(`{"id":%q,"ip":"198.%d.%d.%d","user_agent":"Mozilla/5.0 (X11; Linux x86_64) Firefox/151.0","campaign_id":"spring"}`+"\n",
+				ids.New(time.Now().UnixMicro()), network, b, i+1)
+		}
+	}
+	return batches
+}
+
+func (c *cluster) send(batches load) {
+	var senders sync.WaitGroup
+	for b, body := range batches {
+		for g := range 2 {
+			senders.Go(func() { c.post(g, body) })
+		}
+		senders.Go(func() { c.post(b%2, "not json\n"+`{"id":"x"}`) })
+	}
+	senders.Wait()
+}
+
+// account waits until want events are stored and the given number of gateway
+// boots has ended in order.
+func (c *cluster) account(want int64, ended int) *aggregate.Reconciliation {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	var account *aggregate.Reconciliation
+	for ; ; time.Sleep(20 * time.Millisecond) {
+		ledger, err := c.aggregator.Store.Ledger(ctx, aggregate.LedgerQuery{})
+		if err != nil {
+			c.t.Fatalf("%v while waiting for %d events; the account is %+v", err, want, account)
+		}
+		totals, err := c.aggregator.Store.Totals(ctx)
+		if err != nil {
+			c.t.Fatalf("%v while waiting for %d events; the account is %+v", err, want, account)
+		}
+		if account = aggregate.Reconcile(&ledger, totals); finished(account, want, ended) {
+			return account
+		}
+	}
+}
+
+func finished(account *aggregate.Reconciliation, want int64, ended int) bool {
+	var events int64
+	for _, h := range account.Hours {
+		events += h.Received
+	}
+	for _, b := range account.Boots {
+		if b.Final {
+			ended--
+		}
+	}
+	return events == want && ended == 0
+}
+
+// stopGateways ends both in order: everything they took is in Kafka.
+func (c *cluster) stopGateways() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
@@ -125,37 +221,53 @@ func (c *cluster) stop(want int64) *aggregate.Reconciliation {
 			c.t.Fatal(err)
 		}
 	}
-	var account *aggregate.Reconciliation
-	for ; ; time.Sleep(20 * time.Millisecond) {
-		ledger, err := c.aggregator.Store.Ledger(ctx, aggregate.LedgerQuery{})
-		if err != nil {
-			c.t.Fatal(err)
+}
+
+// result is what a run leaves in the store's reports.
+type result struct {
+	states  [click.NumStates]int64
+	billing []aggregate.BillingRow
+	totals  []aggregate.Total
+}
+
+// stop reads the reports of an account and ends the aggregator.
+func (c *cluster) stop(account *aggregate.Reconciliation) (r result) {
+	c.t.Helper()
+	if account.Broken {
+		c.t.Errorf("the books do not balance: %+v", account)
+	}
+	for _, h := range account.Hours {
+		for s, n := range h.ByState {
+			r.states[s] += n
 		}
-		totals, err := c.aggregator.Store.Totals(ctx)
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		if account = aggregate.Reconcile(&ledger, totals); finished(account, want) {
-			break
-		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	var err error
+	if r.billing, err = c.aggregator.Store.Billing(ctx, aggregate.BillingQuery{}); err != nil {
+		c.t.Fatal(err)
+	}
+	if r.totals, err = c.aggregator.Store.Totals(ctx); err != nil {
+		c.t.Fatal(err)
 	}
 	if err := c.aggregator.Stop(ctx); err != nil {
 		c.t.Fatal(err)
 	}
-	return account
+	return r
 }
 
-func finished(account *aggregate.Reconciliation, want int64) bool {
-	var events int64
-	for _, h := range account.Hours {
-		events += h.Received
-	}
-	for _, b := range account.Boots {
-		if !b.Final {
-			return false
-		}
-	}
-	return events == want && len(account.Boots) == 2
+// run takes a load from start to end.
+func (c *cluster) run(batches load) result {
+	c.t.Helper()
+	c.send(batches)
+	c.stopGateways()
+	return c.stop(c.account(loadEvents, 2))
+}
+
+// loadStates are what a load is to the store: each event once, each repeat a
+// redelivery.
+var loadStates = [click.NumStates]int64{
+	click.Valid: loadBatches * loadSize, click.Redelivered: loadBatches * loadSize, click.Malformed: 2 * loadBatches,
 }
 
 // Two gateways take overlapping batches at once; the store has each event once
@@ -165,38 +277,9 @@ func TestClusterPath(t *testing.T) {
 	for name, open := range stores() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c := newCluster(t, open(t))
-			ids, err := click.NewIDSource(rand.Reader)
-			if err != nil {
-				t.Fatal(err)
-			}
-			const batches, size = 10, 50
-			var senders sync.WaitGroup
-			for b := range batches {
-				body := ""
-				for i := range size {
-					body += fmt.Sprintf(`{"id":%q,"ip":"198.18.%d.%d","user_agent":"Mozilla/5.0 (X11; Linux x86_64) Firefox/151.0","campaign_id":"spring"}`+"\n",
-						ids.New(time.Now().UnixMicro()), b, i+1)
-				}
-				for g := range 2 { // the same batch to both gateways
-					senders.Go(func() { c.post(g, body) })
-				}
-				senders.Go(func() { c.post(b%2, "not json\n"+`{"id":"x"}`) })
-			}
-			senders.Wait()
-			account := c.stop(batches * (2*size + 2))
-			if account.Broken {
-				t.Errorf("the books do not balance: %+v", account)
-			}
-			var got [click.NumStates]int64
-			for _, h := range account.Hours {
-				for s, n := range h.ByState {
-					got[s] += n
-				}
-			}
-			want := [click.NumStates]int64{click.Valid: batches * size, click.Redelivered: batches * size, click.Malformed: 2 * batches}
-			if got != want {
-				t.Errorf("states %v, want %v", got, want)
+			got := newCluster(t, open(t), fakeKafka(t)).run(newLoad(t, 18))
+			if got.states != loadStates {
+				t.Errorf("states %v, want %v", got.states, loadStates)
 			}
 		})
 	}

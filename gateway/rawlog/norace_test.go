@@ -1,0 +1,5 @@
+//go:build !race
+
+package rawlog
+
+const raceEnabled = false

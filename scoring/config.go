@@ -11,6 +11,9 @@ import (
 // Config is the verdict policy and the size of what scoring remembers.
 type Config struct {
 	Policy Policy `yaml:"policy"`
+	// Model is the isolation forest that scores every click: a file that
+	// `clickgate train` made, "embedded" for the demo's, or empty for none.
+	Model string `yaml:"model"`
 	// MaxKeys bounds the entities remembered per table; about 400 bytes each,
 	// reserved at the start and touched as they fill.
 	MaxKeys int `yaml:"max_keys"`
@@ -34,6 +37,9 @@ type Policy struct {
 	ZInexcusable float64 `yaml:"z_inexcusable"`
 	// PriorMedian stands in for the peers' clicks in a minute until there are any.
 	PriorMedian float64 `yaml:"prior_median"`
+	// ModelSuspect is the score of the isolation forest from which a click is
+	// suspect; 0 keeps the score as evidence only, until a model is measured.
+	ModelSuspect float64 `yaml:"model_suspect"`
 	// AppsAreTools says that HTTP libraries which apps carry too, such as okhttp,
 	// are tools. Turn it off for sources whose clicks come from apps.
 	AppsAreTools bool `yaml:"apps_are_tools"`
@@ -68,6 +74,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("scoring.policy.z_inexcusable: %v is out of range; use at least scoring.policy.z_invalid (%v)", p.ZInexcusable, p.ZInvalid)
 	case !(p.PriorMedian >= 1) || math.IsInf(p.PriorMedian, 0):
 		return fmt.Errorf("scoring.policy.prior_median: %v is out of range; use at least 1", p.PriorMedian)
+	case !(p.ModelSuspect >= 0 && p.ModelSuspect < 1):
+		return fmt.Errorf("scoring.policy.model_suspect: %v is out of range; use above 0.5 and below 1, or 0 for evidence only", p.ModelSuspect)
 	case c.MaxKeys < 1024 || c.MaxKeys > 1<<26:
 		return fmt.Errorf("scoring.max_keys: %d is out of range; use 1024 to 67108864", c.MaxKeys)
 	}
@@ -77,7 +85,7 @@ func (c *Config) Validate() error {
 // Hash names the policy and the meaning of the vector it reads.
 func (p *Policy) Hash() uint64 {
 	b := binary.LittleEndian.AppendUint32(nil, VectorVersion)
-	for _, v := range [...]float64{p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks, p.SelfMinutes, p.ZInexcusable, p.PriorMedian} {
+	for _, v := range [...]float64{p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks, p.SelfMinutes, p.ZInexcusable, p.PriorMedian, p.ModelSuspect} {
 		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
 	}
 	if p.AppsAreTools {

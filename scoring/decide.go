@@ -22,6 +22,10 @@ func Decide(p *Policy, flags click.Flags, v *click.Vector) Decision {
 	given := givtReasons(p, flags, v, ranges)
 	unknown := undecidableReasons(flags, v)
 	score, rate, suspicion := rates(p, v, ranges)
+	if model := v[SlotModel]; p.ModelSuspect > 0 && model >= float32(p.ModelSuspect) {
+		suspicion = suspicion.Set(click.ReasonModel)
+		score = max(score, float64(model))
+	}
 	d.Reasons = given | unknown | rate | suspicion | info(flags, ranges)
 	d.Score = score
 	switch {

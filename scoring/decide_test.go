@@ -28,6 +28,8 @@ func with(v click.Vector, slot int, value float32) click.Vector {
 func TestDecide(t *testing.T) {
 	t.Parallel()
 	p := DefaultConfig().Policy
+	model := p
+	model.ModelSuspect = 0.7
 	noApps := p
 	noApps.AppsAreTools = false
 	reasons := func(rs ...click.Reason) (s click.Reasons) {
@@ -94,6 +96,10 @@ func TestDecide(t *testing.T) {
 		"sivt before no agent": {vector: with(busy(12, 12, 0, 0), SlotAgent, float32(givt.NoAgent)), state: click.SIVT, reasons: reasons(click.ReasonRateIPAgent, click.ReasonNoAgent)},
 		"no agent, suspect":    {vector: with(busy(12, 11, 0, 0), SlotAgent, float32(givt.NoAgent)), state: click.Undecidable, reasons: reasons(click.ReasonRateIPAgent, click.ReasonNoAgent)},
 
+		"model":           {policy: &model, vector: with(quiet, SlotModel, 0.7), state: click.Suspect, reasons: reasons(click.ReasonModel)},
+		"model, below":    {policy: &model, vector: with(quiet, SlotModel, 0.69), state: click.Valid},
+		"model, evidence": {vector: with(quiet, SlotModel, 0.99), state: click.Valid},
+
 		"time":      {flags: click.FlagTimeCoarse | click.FlagTimeFallback, state: click.Valid, reasons: reasons(click.ReasonTimeCoarse, click.ReasonTimeFallback)},
 		"truncated": {flags: click.FlagTruncated, state: click.Valid, reasons: reasons(click.ReasonTruncated)},
 	} {
@@ -139,6 +145,7 @@ func TestPolicyHash(t *testing.T) {
 	for name, change := range map[string]func(*Policy){
 		"base": func(*Policy) {}, "suspect": func(p *Policy) { p.ZSuspect++ }, "invalid": func(p *Policy) { p.ZInvalid++ },
 		"address": func(p *Policy) { p.ZAddress++ }, "clicks": func(p *Policy) { p.MinClicks++ }, "self": func(p *Policy) { p.SelfMinutes++ },
+		"model":  func(p *Policy) { p.ModelSuspect = 0.7 },
 		"excuse": func(p *Policy) { p.ZInexcusable++ }, "prior": func(p *Policy) { p.PriorMedian++ }, "apps": func(p *Policy) { p.AppsAreTools = false },
 	} {
 		p := base
@@ -166,6 +173,7 @@ func TestConfigValidate(t *testing.T) {
 		"self":     func(c *Config) { c.Policy.SelfMinutes = 61 },
 		"excuse":   func(c *Config) { c.Policy.ZInexcusable = 1 },
 		"prior":    func(c *Config) { c.Policy.PriorMedian = 0 },
+		"model":    func(c *Config) { c.Policy.ModelSuspect = 1 },
 		"keys":     func(c *Config) { c.MaxKeys = 10 },
 	} {
 		c := DefaultConfig()

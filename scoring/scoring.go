@@ -12,6 +12,7 @@ import (
 
 	"clickgate/gateway/click"
 	"clickgate/scoring/givt"
+	"clickgate/scoring/iforest"
 	"clickgate/scoring/zscore"
 
 	useragent "github.com/medama-io/go-useragent"
@@ -27,6 +28,7 @@ type Scorer struct {
 	lists      atomic.Pointer[givt.Lists]
 	families   *useragent.Parser
 	seed       uint64
+	models     *iforest.Holder
 	addresses  *zscore.Table
 	pairs      *zscore.Table
 }
@@ -39,6 +41,7 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	}
 	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), families: useragent.NewParser(), seed: seed}
 	s.lists.Store(lists)
+	s.models = iforest.NewHolder(Features, VectorVersion)
 	for _, t := range []**zscore.Table{&s.addresses, &s.pairs} {
 		table, err := zscore.NewTable(zscore.Config{Entries: cfg.MaxKeys, Seed: seed})
 		if err != nil {
@@ -53,6 +56,13 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 // SwapLists puts new lists in force for the clicks that follow.
 func (s *Scorer) SwapLists(lists *givt.Lists) { s.lists.Store(lists) }
 
+// SwapModel puts another isolation forest in force for the clicks that follow, nil
+// for none. A model of other vectors is refused and changes nothing.
+func (s *Scorer) SwapModel(m *iforest.Model) error {
+	_, err := s.models.Swap(m)
+	return err
+}
+
 // Score fills c.Verdict and c.AgentFamily. It keeps nothing of c and sig.
 func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	lists := s.lists.Load()
@@ -62,6 +72,10 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	v := &c.Verdict
 	v.VectorVersion = VectorVersion
 	fill(&v.Vector, &match, &address, &pair)
+	if m := s.models.Load(); m != nil {
+		v.Vector[SlotModel] = float32(m.Score(v.Vector[:Features]))
+		v.ModelHash, v.ModelSlot = m.Hash(), click.ModelLive
+	}
 	d := Decide(&s.policy, c.Flags, &v.Vector)
 	v.State, v.Reasons, v.Score = d.State, v.Reasons|d.Reasons, d.Score
 	v.ListsHash, v.PolicyHash = lists.Hash(), s.policyHash

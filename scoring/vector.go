@@ -28,8 +28,13 @@ const (
 	SlotRanges         // bit set: what the address lists say
 	SlotAddressMinutes // closed minutes of the address's own past, at most 60
 	SlotPairMinutes    // the same of address and agent together
+	SlotModel          // score of the isolation forest, 0 .. 1; 0 without a model
 	numSlots
 )
+
+// Features is how many slots the isolation forest looks at: all in front of its
+// own score.
+const Features = SlotModel
 
 // SlotInfo describes a slot to analysts.
 type SlotInfo struct {
@@ -54,6 +59,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotAgent:          {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless; +16 when apps carry the library too."},
 	SlotRanges:         {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges."},
 	SlotAddressMinutes: {"address_minutes", "minutes", "How much of its own past the address has, at most an hour."},
+	SlotModel:          {"model_score", "score", "Isolation forest over the slots before: about 0.5 ordinary, towards 1 easily set apart."},
 	SlotPairMinutes:    {"pair_minutes", "minutes", "How much of their own past address and agent together have, at most an hour."},
 }
 

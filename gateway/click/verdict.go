@@ -91,6 +91,7 @@ const (
 	ReasonTimeFallback
 	ReasonTimeCoarse
 	ReasonTruncated
+	ReasonModel
 	NumReasons
 )
 
@@ -126,6 +127,7 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReasonBudget:          {"BUDGET", ClassInfo, "The scoring budget was used up; the second pass scores the click."},
 	ReasonTimeFallback:    {"TIME_FALLBACK", ClassInfo, "The event time comes from a fallback field."},
 	ReasonTimeCoarse:      {"TIME_COARSE", ClassInfo, "The event time is precise to whole seconds only."},
+	ReasonModel:           {"MODEL", ClassSIVT, "The isolation forest sets the click easily apart from ordinary ones."},
 	ReasonTruncated:       {"TRUNCATED", ClassInfo, "A text was cut to its documented limit."},
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"time"
 
 	"clickgate/cmd/internal/config"
@@ -19,7 +20,9 @@ import (
 	"clickgate/gateway/spool"
 	"clickgate/gateway/stream"
 	"clickgate/scoring"
+	"clickgate/scoring/demomodel"
 	"clickgate/scoring/givt"
+	"clickgate/scoring/iforest"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -96,8 +99,42 @@ func newScorer(cfg *config.Config, master *seal.Master, reg prometheus.Registere
 	if err != nil {
 		return nil, err
 	}
-	return scoring.New(cfg.Scoring, lists, master.Seed("scoring"), reg)
+	scorer, err := scoring.New(cfg.Scoring, lists, master.Seed("scoring"), reg)
+	if err != nil {
+		return nil, err
+	}
+	model, err := openModel(cfg.Scoring.Model)
+	if err != nil {
+		return nil, err
+	}
+	return scorer, scorer.SwapModel(model)
 }
+
+// openModel opens the configured isolation forest; nil for none.
+func openModel(name string) (*iforest.Model, error) {
+	switch name {
+	case "":
+		return nil, nil
+	case EmbeddedModel:
+		return demomodel.Open()
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("scoring.model: %w; name a file that `clickgate train` made, %q, or nothing", err, EmbeddedModel)
+	}
+	m, err := iforest.Open(b)
+	if err == nil {
+		err = m.Verify()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("scoring.model: %s: %w", name, err)
+	}
+	return m, nil
+}
+
+// EmbeddedModel is the value of scoring.model that stands for the model clickgate
+// brings along.
+const EmbeddedModel = "embedded"
 
 // openLog opens spool and producer. The gateway's name is its region and the id
 // that lives in its spool folder.

@@ -57,6 +57,8 @@ type cli struct {
 	Token      tokenGroup    `cmd:"" help:"Mint and open click tokens."`
 	Keys       keysGroup     `cmd:"" help:"Master keys, which seal personal data."`
 	Report     reportGroup   `cmd:"" help:"Billing and audit reports."`
+	Train      trainCmd      `cmd:"" help:"Train an isolation forest from a table of vectors."`
+	Eval       evalGroup     `cmd:"" help:"Measure models on labelled data."`
 	Trace      traceCmd      `cmd:"" help:"Show one event at every stage it passed."`
 	Config_    configGroup   `cmd:"" name:"config" help:"Check and show the configuration."`
 	Version    versionCmd    `cmd:"" help:"Show the version."`

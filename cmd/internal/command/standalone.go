@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"clickgate/cmd/internal/app"
 	"clickgate/cmd/internal/config"
 	"clickgate/cmd/internal/standalone"
 )
@@ -51,7 +52,7 @@ func (c *standaloneCmd) Run(s *session) error {
 // X-Forwarded-For.
 func (s *session) loadStandalone(dir string, demo bool) (*config.Loaded, error) {
 	src := s.source(dir)
-	src.Defaults = []string{"gateway.listen=127.0.0.1:8080"}
+	src.Defaults = []string{"gateway.listen=127.0.0.1:8080", "scoring.model=" + app.EmbeddedModel}
 	if demo {
 		src.Defaults = append(src.Defaults, "gateway.trusted_proxies=127.0.0.0/8")
 	}

@@ -90,12 +90,20 @@ func (s *Server) serveBatch(ctx *fasthttp.RequestCtx) {
 
 // authenticate finds the API key of the request, nil when it has no valid one.
 func (s *Server) authenticate(ctx *fasthttp.RequestCtx) *control.APIKey {
-	const scheme = "Bearer "
 	all := ctx.Request.Header.PeekAll("Authorization")
-	if len(all) != 1 || len(all[0]) <= len(scheme) || !bytes.EqualFold(all[0][:len(scheme)], []byte(scheme)) {
+	if len(all) != 1 {
 		return nil
 	}
-	return s.dep.Control.Current().APIKey(view(all[0][len(scheme):]))
+	return s.apiKey(view(all[0]))
+}
+
+// apiKey finds the API key of an Authorization header, nil when it has no valid one.
+func (s *Server) apiKey(authorization string) *control.APIKey {
+	const scheme = "Bearer "
+	if len(authorization) <= len(scheme) || !strings.EqualFold(authorization[:len(scheme)], scheme) {
+		return nil
+	}
+	return s.dep.Control.Current().APIKey(authorization[len(scheme):])
 }
 
 // idempotencyKey returns the sender's key, empty when there is none.

@@ -19,9 +19,10 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// ProxyProtocol makes trusted proxies speak PROXY protocol v2, always; other
 	// peers must not.
-	ProxyProtocol bool     `yaml:"proxy_protocol"`
-	Limits        Limits   `yaml:"limits"`
-	Timeouts      Timeouts `yaml:"timeouts"`
+	ProxyProtocol bool        `yaml:"proxy_protocol"`
+	Limits        Limits      `yaml:"limits"`
+	Timeouts      Timeouts    `yaml:"timeouts"`
+	Batch         BatchConfig `yaml:"batch"`
 }
 
 // Limits bound what clients may ask for.
@@ -73,6 +74,7 @@ func DefaultConfig() Config {
 			Durable:     5 * time.Second,
 			Answers:     24 * time.Hour,
 		},
+		Batch: defaultBatchConfig(),
 	}
 }
 
@@ -103,7 +105,10 @@ func (c *Config) Validate() error {
 	if err := c.Limits.validate(); err != nil {
 		return err
 	}
-	return c.Timeouts.validate()
+	if err := c.Timeouts.validate(); err != nil {
+		return err
+	}
+	return c.Batch.Validate()
 }
 
 func (l *Limits) validate() error {

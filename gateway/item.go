@@ -7,6 +7,7 @@ import (
 
 	"clickgate/gateway/click"
 	"clickgate/gateway/edge"
+	"clickgate/gateway/rawlog"
 )
 
 // fault says why input is no click: a stable code, the field and a message that
@@ -28,7 +29,7 @@ const (
 
 // Codes documents the codes of malformed clicks, sorted by code.
 func Codes() []edge.CodeDoc {
-	docs := append(edge.Codes(),
+	docs := append(slices.Concat(edge.Codes(), rawlog.Codes()),
 		edge.CodeDoc{Code: codeAddress, Meaning: "ip is no plain IPv4 or IPv6 address of a client", Remedy: "send it without port, brackets and zone"},
 		edge.CodeDoc{Code: codeAdvertiser, Meaning: "the campaign belongs to another advertiser", Remedy: "leave the advertiser out, or send the campaign's"},
 		edge.CodeDoc{Code: codeToken, Meaning: "the token does not open", Remedy: "send t exactly as it was in the click URL"},
@@ -36,6 +37,7 @@ func Codes() []edge.CodeDoc {
 		edge.CodeDoc{Code: codeLandingMissing, Meaning: "a click URL names no landing", Remedy: "seal it into the token, or add u"},
 		edge.CodeDoc{Code: codeLandingOther, Meaning: "u is not the landing that the token was made for", Remedy: "send the landing unchanged, percent-encoded once"},
 		edge.CodeDoc{Code: codeNotJSON, Meaning: "no part of the body is a JSON object", Remedy: "send a JSON array of clicks or one click per line"},
+		edge.CodeDoc{Code: codeSampled, Meaning: "a log line says that the log holds a sample only", Remedy: "set the sample rate of the log to 1; a sample cannot be billed"},
 		edge.CodeDoc{Code: codeTimeMismatch, Meaning: "event_time and the id's own time are more than 1 s apart", Remedy: "make the id when the click happens"},
 		edge.CodeDoc{Code: codeTokenTenant, Meaning: "the token belongs to another tenant than the API key", Remedy: "send each tenant's clicks with its own key"},
 		edge.CodeDoc{Code: codeUnknownField, Meaning: "a click has no such field", Remedy: "see the fields in the message"},
@@ -190,7 +192,7 @@ func (s *Server) fill(b *batch) *fault {
 		return f
 	}
 	if it.token != "" {
-		if f := s.openItem(b); f != nil {
+		if f := s.openSent(b.event, it.token, "token", c.EventTime); f != nil {
 			return f
 		}
 	}
@@ -228,34 +230,41 @@ func (b *batch) setTime() *fault {
 	return edge.CheckWindow(c.EventTime, c.ReceivedAt, b.source.Backfill)
 }
 
-// openItem takes over the item's token, which must belong to the sender's tenant.
-func (s *Server) openItem(b *batch) *fault {
-	if !b.open(b.item.token, s.dep.Control.Current(), s.dep.Now()) {
-		return &fault{Code: codeToken, Field: "token", Message: "the token does not open; send the value of t exactly as it was in the click URL"}
+// openSent takes over a token that an authenticated sender sent in field, which
+// must belong to the sender's tenant. Its expiry is judged at t, Unix microseconds.
+func (s *Server) openSent(e *event, text, field string, t int64) *fault {
+	if !e.open(text, s.dep.Control.Current(), s.dep.Now()) {
+		return &fault{Code: codeToken, Field: field, Message: "the token does not open; send the value of t exactly as it was in the click URL"}
 	}
-	if b.token.TenantID != b.source.Tenant.ID {
-		return &fault{Code: codeTokenTenant, Field: "token", Message: "the token belongs to another tenant than the API key"}
+	if e.token.TenantID != e.source.Tenant.ID {
+		return &fault{Code: codeTokenTenant, Field: field, Message: "the token belongs to another tenant than the API key"}
 	}
-	b.verify(b.click.EventTime)
+	e.verify(t)
 	return nil
 }
 
-// setTexts takes what describes the client. Too long texts are cut, so that
-// nobody's agent can cost a click.
+// setTexts takes what describes the client.
 func (b *batch) setTexts() *fault {
-	c, it, sig := &b.click, &b.item, &b.signals
-	sig.IP = it.ip
-	var cut [3]bool
-	sig.UserAgent, cut[0] = mend(it.userAgent, maxAgent)
-	sig.Referer, cut[1] = mend(it.referer, maxReferer)
-	sig.AcceptLanguage, cut[2] = mend(it.acceptLanguage, maxLanguage)
-	if cut[0] || cut[1] || cut[2] {
-		c.Flags |= click.FlagTruncated
-	}
+	it := &b.item
+	b.setClient(it.ip, it.userAgent, it.referer, it.acceptLanguage)
 	if it.landingURL == "" {
 		return nil
 	}
 	var f *fault
-	_, c.LandingHost, f = plainLanding(it.landingURL)
+	_, b.click.LandingHost, f = plainLanding(it.landingURL)
 	return f.In("landing_url")
+}
+
+// setClient takes what a sender says of the client. Too long texts are cut, so
+// that nobody's agent can cost a click.
+func (e *event) setClient(ip netip.Addr, agent, referer, language string) {
+	sig := &e.signals
+	sig.IP = ip
+	var cut [3]bool
+	sig.UserAgent, cut[0] = mend(agent, maxAgent)
+	sig.Referer, cut[1] = mend(referer, maxReferer)
+	sig.AcceptLanguage, cut[2] = mend(language, maxLanguage)
+	if cut[0] || cut[1] || cut[2] {
+		e.click.Flags |= click.FlagTruncated
+	}
 }

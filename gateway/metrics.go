@@ -19,10 +19,11 @@ const (
 	routeClick
 	routeBeacon
 	routeBatch
+	routeRaw
 	numRoutes
 )
 
-var routeNames = [numRoutes]string{"other", "c", "b", "batch"}
+var routeNames = [numRoutes]string{"other", "c", "b", "batch", "raw"}
 
 // ending is what became of one event.
 type ending uint8
@@ -55,6 +56,8 @@ type metrics struct {
 	unrecorded prometheus.Counter
 	panics     prometheus.Counter
 	replayed   prometheus.Counter
+	logLines   *prometheus.CounterVec
+	damaged    *prometheus.CounterVec
 	seconds    [numRoutes]prometheus.Observer
 	skew       *skewMetric
 	ticks      atomic.Uint32
@@ -82,6 +85,8 @@ func newMetrics(reg prometheus.Registerer, a *admission, remembered *answers) (*
 		refused:    counter("refused_total", "Requests refused before their tenant was known, by code.", "code"),
 		malformed:  counter("malformed_total", "Dead letters, by code.", "code"),
 		shed:       counter("shed_total", "Requests refused for load, by route and reason.", "route", "reason"),
+		logLines:   counter("log_lines_total", "Lines of logs by tenant, source and what they were.", "tenant", "source", "kind"),
+		damaged:    counter("damaged_bodies_total", "Bodies of logs that could not be read to their end, by code.", "code"),
 		unrecorded: unrecorded.WithLabelValues(),
 		panics:     panics.WithLabelValues(),
 		replayed:   replayed.WithLabelValues(),
@@ -89,7 +94,7 @@ func newMetrics(reg prometheus.Registerer, a *admission, remembered *answers) (*
 	}
 	m.resolve(requests, events, seconds)
 	for _, c := range []prometheus.Collector{
-		requests, events, unrecorded, panics, replayed, seconds, m.refused, m.malformed, m.shed, m.skew.seconds,
+		requests, events, unrecorded, panics, replayed, seconds, m.refused, m.malformed, m.shed, m.logLines, m.damaged, m.skew.seconds,
 		gauge("in_flight", "Requests between permit and answer.", func() float64 { return float64(a.inFlight.Load()) }),
 		gauge("in_flight_limit", "Permits.", func() float64 { return float64(a.limit) }),
 		gauge("remembered_answers", "Answers kept under idempotency keys.", func() float64 { return float64(remembered.stored()) }),
@@ -109,7 +114,7 @@ func (m *metrics) resolve(requests, events *prometheus.CounterVec, seconds *prom
 		}
 		m.seconds[r] = seconds.WithLabelValues(routeNames[r])
 	}
-	for _, e := range []click.Entry{click.EntryClick, click.EntryBeacon, click.EntryBatch} {
+	for _, e := range []click.Entry{click.EntryClick, click.EntryBeacon, click.EntryBatch, click.EntryLog} {
 		for o := range numEndings {
 			m.events[e][o] = events.WithLabelValues(e.String(), endingNames[o])
 		}

@@ -66,6 +66,17 @@ tenants:
           - {sha256: "%s"}
           - {sha256: "%s", test: true}
       - {id: old, backfill: true, api_keys: [{sha256: "%s"}]}
+      - {id: access, backfill: true, api_keys: [{sha256: "%s"}], log: {format: combined}}
+      - {id: fresh, api_keys: [{sha256: "%s"}], log: {format: combined, allow_shift: true}}
+      - {id: cloudfront, backfill: true, api_keys: [{sha256: "%s"}], log: {format: w3c}}
+      - id: lines
+        backfill: true
+        api_keys: [{sha256: "%s"}]
+        log:
+          format: json
+          mapping: {time: ts, ip: client, method: verb, uri: url, status: code, referer: ref, user_agent: ua, host: host}
+          clicks: {paths: [/c, /go/*], statuses: [302, 200-299]}
+      - {id: push, backfill: true, api_keys: [{sha256: "%s"}, {sha256: "%s", test: true}], log: {format: logpush}}
     campaigns:
       - id: cmp-1
         advertiser_id: adv-1
@@ -77,7 +88,9 @@ tenants:
     landing_hosts: [globex.example]
     token_keys: [{id: 2, key: "%s"}]
     sources: [{id: api, api_keys: [{sha256: "%s"}]}]
-`, secret(1), secret(3), secret(4), sumHex(acmeKey), sumHex(acmeTestKey), sumHex(acmeOldKey), secret(2), sumHex(globexKey))
+`, secret(1), secret(3), secret(4), sumHex(acmeKey), sumHex(acmeTestKey), sumHex(acmeOldKey),
+		sumHex("access-key"), sumHex("fresh-key"), sumHex("w3c-key"), sumHex("json-key"), sumHex("push-key"), sumHex("push-test-key"),
+		secret(2), sumHex(globexKey))
 }
 
 // fakeLog decodes what it is given, and does what it is told.

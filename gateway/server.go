@@ -31,6 +31,7 @@ type Server struct {
 	listen        func(network, addr string) (net.Listener, error)
 	http          *fasthttp.Server
 	admin         *http.Server
+	raw           *rawServer // nil without a batch listener
 	listener      net.Listener
 	adminListener net.Listener
 	draining      atomic.Bool
@@ -66,6 +67,9 @@ func New(cfg Config, dep Dependencies) (*Server, error) {
 	}
 	s.http = s.newHTTP()
 	s.admin = s.newAdmin()
+	if s.raw, err = s.newRaw(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -98,7 +102,7 @@ type quiet struct{}
 
 func (quiet) Printf(string, ...any) {}
 
-// Start binds both addresses and serves. After an error nothing is left open.
+// Start binds all addresses and serves. After an error nothing is left open.
 func (s *Server) Start() error {
 	ln, err := s.listen("tcp", s.cfg.Listen)
 	if err != nil {
@@ -107,6 +111,12 @@ func (s *Server) Start() error {
 	adminLn, err := s.listen("tcp", s.cfg.AdminListen)
 	if err != nil {
 		return errors.Join(fmt.Errorf("gateway.admin_listen: cannot listen on %s: %w", s.cfg.AdminListen, err), ln.Close())
+	}
+	if s.raw != nil {
+		if err := s.raw.bind(s); err != nil {
+			return errors.Join(err, ln.Close(), adminLn.Close())
+		}
+		s.running.Go(func() { s.ended(s.raw.serve()) })
 	}
 	s.listener, s.adminListener = ln, adminLn
 	if s.cfg.ProxyProtocol {
@@ -151,7 +161,7 @@ func (s *Server) Stop(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("gateway: %d requests were still inside at the end of the drain time: %w", s.admission.inFlight.Load(), err)
 	}
-	err = errors.Join(err, s.admin.Close())
+	err = errors.Join(err, s.raw.stop(ctx), s.admin.Close())
 	s.running.Wait()
 	return err
 }

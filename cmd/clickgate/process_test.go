@@ -18,6 +18,7 @@ func standaloneArgs(data string, more ...string) []string {
 		"--set", "gateway.listen=127.0.0.1:0",
 		"--set", "gateway.admin_listen=127.0.0.1:0",
 		"--set", "console.listen=127.0.0.1:0",
+		"--set", "gateway.batch.listen=127.0.0.1:0",
 	}, more...)
 }
 

@@ -20,7 +20,7 @@ func TestStandaloneDemo(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "standalone", "--demo", "--demo-speed", "4", "--data", data,
 		"--set", "gateway.listen=127.0.0.1:0", "--set", "gateway.admin_listen=127.0.0.1:0",
-		"--set", "console.listen=127.0.0.1:0")
+		"--set", "console.listen=127.0.0.1:0", "--set", "gateway.batch.listen=127.0.0.1:0")
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

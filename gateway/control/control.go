@@ -44,6 +44,7 @@ type Source struct {
 	PublicID string        // names the source in untokened click URLs; not a secret
 	Grace    time.Duration // how long after the hour its clicks may still come
 	Backfill bool          // accepts clicks of any age
+	Log      *Log          // how its logs are read, nil when it sends none
 }
 
 // APIKey lets a sender post batches as one source.

@@ -49,6 +49,7 @@ type SourceEntry struct {
 	Grace    time.Duration `yaml:"grace"`
 	Backfill bool          `yaml:"backfill"`
 	APIKeys  []APIKeyEntry `yaml:"api_keys"`
+	Log      *LogEntry     `yaml:"log"` // sources that send logs
 }
 
 // APIKeyEntry names an API key by its SHA-256, so that the file holds no secret.
@@ -219,6 +220,12 @@ func (s *Snapshot) addSource(src *Source, e *SourceEntry) error {
 			return fmt.Errorf("public_id: %q is taken; public ids are unique over all tenants", e.PublicID)
 		}
 		s.public[e.PublicID] = src
+	}
+	if e.Log != nil {
+		var err error
+		if src.Log, err = e.Log.log(); err != nil {
+			return fmt.Errorf("log.%w", err)
+		}
 	}
 	for i, k := range e.APIKeys {
 		sum, err := hex.DecodeString(k.SHA256)

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"clickgate/cmd/internal/app"
@@ -25,7 +26,7 @@ func (c *gatewayCmd) Run(s *session) error {
 	if err := g.Start(); err != nil {
 		return errors.Join(err, g.Close(context.WithoutCancel(s.ctx)))
 	}
-	log.Info("gateway serves", "name", g.Name, "listen", g.Server.Addr().String(), "admin", g.Server.AdminAddr().String())
+	log.Info("gateway serves", "name", g.Name, "listen", g.Server.Addr().String(), "admin", g.Server.AdminAddr().String(), "batch", listening(g.Server.BatchAddr()))
 	<-s.ctx.Done()
 	log.Info("gateway drains")
 	// The longest request, its answer, and the log's own time to empty.
@@ -33,6 +34,14 @@ func (c *gatewayCmd) Run(s *session) error {
 	return s.within(t.Read+t.Write+cfg.Durable.StopTimeout, func(ctx context.Context) error {
 		return errors.Join(g.Stop(ctx), g.Close(ctx))
 	})
+}
+
+// listening shows the address of a listener that may be off.
+func listening(a net.Addr) string {
+	if a == nil {
+		return "off"
+	}
+	return a.String()
 }
 
 // within runs an orderly stop: the command's own context has ended by then.

@@ -52,7 +52,7 @@ func (c *standaloneCmd) Run(s *session) error {
 // X-Forwarded-For.
 func (s *session) loadStandalone(dir string, demo bool) (*config.Loaded, error) {
 	src := s.source(dir)
-	src.Defaults = []string{"gateway.listen=127.0.0.1:8080", "scoring.model=" + app.EmbeddedModel}
+	src.Defaults = []string{"gateway.listen=127.0.0.1:8080", "gateway.batch.listen=127.0.0.1:8083", "scoring.model=" + app.EmbeddedModel}
 	if demo {
 		src.Defaults = append(src.Defaults, "gateway.trusted_proxies=127.0.0.0/8")
 	}

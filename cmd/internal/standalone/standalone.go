@@ -11,6 +11,7 @@ import (
 	"clickgate/alerts/console"
 	"clickgate/cmd/internal/app"
 	"clickgate/cmd/internal/config"
+	"clickgate/gateway"
 	"clickgate/gateway/durable"
 )
 
@@ -109,6 +110,9 @@ func (s *process) announce() {
 	edge := "http://" + s.gateway.Server.Addr().String()
 	fmt.Fprintf(w, "clickgate %s, standalone, data in %s\n", s.opt.Version, s.opt.Dir)
 	fmt.Fprintf(w, "  edge     %s\n", edge)
+	if addr := s.gateway.Server.BatchAddr(); addr != nil {
+		fmt.Fprintf(w, "  logs     %s://%s/v1/raw  (bin/clickgate replay FILE)\n", batchScheme(&s.cfg.Gateway.Batch), addr)
+	}
 	fmt.Fprintf(w, "  metrics  http://%s/metrics  (health: /healthz, /readyz)\n", s.gateway.Server.AdminAddr())
 	if s.console != nil {
 		fmt.Fprintf(w, "  console  http://%s\n", s.console.Addr())
@@ -116,6 +120,13 @@ func (s *process) announce() {
 	fmt.Fprintf(w, "  store    %s\n", s.storeName())
 	fmt.Fprintf(w, "Send a click of your own:\n  %s\n", curlLine(edge, s.opt.DataFlag))
 	fmt.Fprintf(w, "and see it:\n  bin/clickgate report billing%s\n\n", s.opt.DataFlag)
+}
+
+func batchScheme(cfg *gateway.BatchConfig) string {
+	if cfg.TLSCert != "" {
+		return "https"
+	}
+	return "http"
 }
 
 func (s *process) storeName() string {

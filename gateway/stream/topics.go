@@ -39,18 +39,29 @@ func EnsureTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, e
 	if err := create(ctx, adm, cfg); err != nil {
 		return Topics{}, err
 	}
+	var found Topics
+	err := awaitCreated(ctx, func() (err error) {
+		found, err = readTopics(ctx, adm, cfg)
+		return err
+	})
+	return found, err
+}
+
+// awaitCreated calls read until it no longer meets a topic that nobody has heard
+// of, for a while.
+func awaitCreated(ctx context.Context, read func() error) error {
 	enough := time.After(hearsayTimeout)
 	for {
-		found, err := readTopics(ctx, adm, cfg)
+		err := read()
 		if !errors.Is(err, kerr.UnknownTopicOrPartition) {
-			return found, err
+			return err
 		}
 		select {
 		case <-time.After(hearsayPause):
 		case <-enough:
-			return found, err
+			return err
 		case <-ctx.Done():
-			return found, err
+			return err
 		}
 	}
 }
@@ -76,24 +87,43 @@ func readTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, err
 	if cfg.Durability == SingleNode {
 		return found, nil
 	}
-	return found, checkConfigs(ctx, adm)
+	return found, checkConfigs(ctx, adm, checkSetting, ClicksTopic, DeadLettersTopic)
 }
 
 func create(ctx context.Context, adm *kadm.Client, cfg *Config) error {
-	replicas, minISR := int16(3), "2"
-	if cfg.Durability == SingleNode {
-		replicas, minISR = 1, "1"
+	for name, partitions := range map[string]int{ClicksTopic: cfg.Partitions, DeadLettersTopic: min(cfg.Partitions, 4)} {
+		if err := createTopic(ctx, adm, name, partitions, cfg.replicas(), cfg.topicSettings()); err != nil {
+			return err
+		}
 	}
-	settings := map[string]*string{
+	return nil
+}
+
+func (c *Config) replicas() int16 {
+	if c.Durability == SingleNode {
+		return 1
+	}
+	return 3
+}
+
+// topicSettings are what all topics need to lose nothing that was acknowledged.
+func (c *Config) topicSettings() map[string]*string {
+	minISR := "2"
+	if c.Durability == SingleNode {
+		minISR = "1"
+	}
+	return map[string]*string{
 		"min.insync.replicas":            &minISR,
 		"unclean.leader.election.enable": kadm.StringPtr("false"),
 		"message.timestamp.type":         kadm.StringPtr("CreateTime"),
 	}
-	for name, partitions := range map[string]int{ClicksTopic: cfg.Partitions, DeadLettersTopic: min(cfg.Partitions, 4)} {
-		_, err := adm.CreateTopic(ctx, int32(partitions), replicas, settings, name)
-		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-			return fmt.Errorf("topic %s: cannot create it with %d replicas: %w", name, replicas, err)
-		}
+}
+
+// createTopic leaves a topic that exists as it is.
+func createTopic(ctx context.Context, adm *kadm.Client, name string, partitions int, replicas int16, settings map[string]*string) error {
+	_, err := adm.CreateTopic(ctx, int32(partitions), replicas, settings, name)
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("topic %s: cannot create it with %d replicas: %w", name, replicas, err)
 	}
 	return nil
 }
@@ -111,8 +141,8 @@ func checkReplicas(name string, topic kadm.TopicDetail, d Durability) error {
 	return nil
 }
 
-func checkConfigs(ctx context.Context, adm *kadm.Client) error {
-	configs, err := adm.DescribeTopicConfigs(ctx, ClicksTopic, DeadLettersTopic)
+func checkConfigs(ctx context.Context, adm *kadm.Client, check func(topic, key, value string) error, topics ...string) error {
+	configs, err := adm.DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return fmt.Errorf("cannot read topic settings: %w", err)
 	}
@@ -121,7 +151,7 @@ func checkConfigs(ctx context.Context, adm *kadm.Client) error {
 			return fmt.Errorf("topic %s: cannot read its settings: %w", topic.Name, topic.Err)
 		}
 		for _, c := range topic.Configs {
-			if err := checkSetting(topic.Name, c.Key, c.MaybeValue()); err != nil {
+			if err := check(topic.Name, c.Key, c.MaybeValue()); err != nil {
 				return err
 			}
 		}

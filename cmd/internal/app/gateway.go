@@ -54,7 +54,8 @@ type Gateway struct {
 	Control *control.Set
 	Name    string // "region/gateway id"
 
-	cleanup cleanups
+	follower *control.Follower // nil with a plain control file
+	cleanup  cleanups
 }
 
 // NewGateway opens what a gateway works with and checks Kafka's topics. Nothing
@@ -68,11 +69,13 @@ func NewGateway(ctx context.Context, cfg *config.Config, opt Options) (*Gateway,
 }
 
 func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) error {
-	snapshot, err := control.Load(cfg.Control.File)
-	if err != nil {
-		return err
+	if !cfg.Control.Topic {
+		snapshot, err := control.Load(cfg.Control.File)
+		if err != nil {
+			return err
+		}
+		g.Control = control.NewSet(snapshot)
 	}
-	g.Control = control.NewSet(snapshot)
 	keys, err := config.LoadMasterKeys(cfg.Keys.MasterFile)
 	if err != nil {
 		return err
@@ -83,6 +86,11 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	}
 	if err := g.openLog(ctx, cfg, opt); err != nil {
 		return err
+	}
+	if cfg.Control.Topic {
+		if err := g.followControl(ctx, cfg, keys.Ring, opt); err != nil {
+			return err
+		}
 	}
 	g.Server, err = gateway.New(cfg.Gateway, gateway.Dependencies{
 		Control: g.Control, Log: g.Log, Scorer: scorer,
@@ -162,8 +170,14 @@ func (g *Gateway) openLog(ctx context.Context, cfg *config.Config, opt Options) 
 		return fmt.Errorf("kafka: %w", err)
 	}
 	g.cleanup.add("kafka producer", func(context.Context) error { client.Close(); return nil })
-	if g.Topics, err = stream.EnsureTopics(ctx, kadm.NewClient(client), &cfg.Kafka); err != nil {
+	admin := kadm.NewClient(client)
+	if g.Topics, err = stream.EnsureTopics(ctx, admin, &cfg.Kafka); err != nil {
 		return err
+	}
+	if cfg.Control.Topic {
+		if err := stream.EnsureControl(ctx, admin, &cfg.Kafka); err != nil {
+			return err
+		}
 	}
 	g.Log, err = durable.New(cfg.Durable, durable.Dependencies{
 		Spool: disk, Backlog: recovery.Records, Client: client, Topics: g.Topics,
@@ -175,6 +189,9 @@ func (g *Gateway) openLog(ctx context.Context, cfg *config.Config, opt Options) 
 
 // Start begins forwarding and serving.
 func (g *Gateway) Start() error {
+	if g.follower != nil {
+		g.follower.Start()
+	}
 	g.Log.Start()
 	return g.Server.Start()
 }

@@ -56,6 +56,8 @@ type cli struct {
 	Replay     replayCmd     `cmd:"" help:"Send access logs or CDN logs through a gateway."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the store to the schema of this version; before aggregators and gateways are upgraded."`
 	Token      tokenGroup    `cmd:"" help:"Mint and open click tokens."`
+	Control    controlGroup  `cmd:"" help:"Tenants, keys, sources and rate cards: change them and see who did."`
+	Source     sourceGroup   `cmd:"" help:"Senders of clicks and their API keys."`
 	Keys       keysGroup     `cmd:"" help:"Master keys, which seal personal data."`
 	Report     reportGroup   `cmd:"" help:"Billing and audit reports."`
 	Train      trainCmd      `cmd:"" help:"Train an isolation forest from a table of vectors."`

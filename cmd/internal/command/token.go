@@ -16,11 +16,14 @@ type tokenGroup struct {
 	Open tokenOpenCmd `cmd:"" help:"Show what a token says; exit status 1 when it does not open."`
 }
 
-// control reads the control file as text entries and as a snapshot.
+// control reads the control file, or the topic, as text entries and as a snapshot.
 func (s *session) control() (*control.File, *control.Snapshot, error) {
 	cfg, err := s.load(config.ForControl)
 	if err != nil {
 		return nil, nil, err
+	}
+	if s.followsTopic(cfg) {
+		return s.topicControl(cfg)
 	}
 	snapshot, err := control.Load(cfg.Control.File)
 	if err != nil {

@@ -34,13 +34,14 @@ type Config struct {
 
 // Control says where the control entries are.
 type Control struct {
-	File string `yaml:"file"`
+	File  string `yaml:"file"`
+	Topic bool   `yaml:"topic"` // follow the topic control.v1 instead of reading the file once
 }
 
 // Validate reports the first impossible value, by key and remedy.
 func (c *Control) Validate() error {
-	if c.File == "" {
-		return errors.New("control.file: is empty; name the control file with tenants, keys and campaigns")
+	if c.File == "" && !c.Topic {
+		return errors.New("control.file: is empty; name the control file with tenants, keys and campaigns, or set control.topic: true")
 	}
 	return nil
 }

@@ -63,6 +63,7 @@ type process struct {
 	aggregator *app.Aggregator
 	console    *console.Server // nil without one
 	feed       *feed
+	control    *controlFile // nil while no control file is watched
 }
 
 func (s *process) start(ctx context.Context) error {
@@ -90,6 +91,9 @@ func (s *process) start(ctx context.Context) error {
 	if s.broker != nil {
 		appOpt.StoredThrough = s.backlog.stored
 	}
+	if err := s.prepareControl(ctx); err != nil {
+		return err
+	}
 	if s.gateway, err = app.NewGateway(ctx, s.cfg, appOpt); err != nil {
 		return err
 	}
@@ -97,6 +101,7 @@ func (s *process) start(ctx context.Context) error {
 	if err := s.gateway.Start(); err != nil {
 		return err
 	}
+	s.watchControl()
 	s.aggregator.Start()
 	if err := s.startConsole(appOpt.Registry); err != nil {
 		return err
@@ -183,6 +188,7 @@ func (s *process) awaitStored(ctx context.Context) error {
 // close releases in reverse order whatever start got to.
 func (s *process) close(ctx context.Context) error {
 	var errs []error
+	s.control.close()
 	if s.feed != nil {
 		s.feed.stop()
 	}

@@ -2,6 +2,7 @@ package aggregate
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"clickgate/gateway/click"
@@ -44,6 +45,19 @@ type BootAccount struct {
 	Missing    int64  // ThroughSeq - Void - Stored; 0 when nothing is lost or doubled
 	Tail       int64  // rows behind it
 	Unknown    int64  // gaps behind it: in flight, or lost with an unacknowledged answer
+}
+
+// Books reads the ledger and totals that q selects and works out their account.
+func Books(ctx context.Context, r Reports, q LedgerQuery) (*Reconciliation, error) {
+	ledger, err := r.Ledger(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	totals, err := r.Totals(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return Reconcile(&ledger, totals), nil
 }
 
 // Reconcile works out the account of a ledger, of the tenant and hours that were

@@ -84,13 +84,8 @@ type reconcileView struct {
 
 func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) error {
 	var account *aggregate.Reconciliation
-	err := s.query(r, func(ctx context.Context) error {
-		ledger, err := s.dep.Reports.Ledger(ctx, aggregate.LedgerQuery{})
-		if err != nil {
-			return err
-		}
-		totals, err := s.dep.Reports.Totals(ctx)
-		account = aggregate.Reconcile(&ledger, totals)
+	err := s.query(r, func(ctx context.Context) (err error) {
+		account, err = aggregate.Books(ctx, s.dep.Reports, aggregate.LedgerQuery{})
 		return err
 	})
 	if err != nil {

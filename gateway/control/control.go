@@ -5,6 +5,7 @@
 package control
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"slices"
 	"sync/atomic"
@@ -79,7 +80,7 @@ func (s *Snapshot) Tenants() []*Tenant {
 	for _, t := range s.tenants {
 		all = append(all, t)
 	}
-	slices.SortFunc(all, func(a, b *Tenant) int { return cmpString(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b *Tenant) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 
@@ -110,7 +111,7 @@ func (t *Tenant) Campaigns() []*Campaign {
 	for _, c := range t.campaigns {
 		all = append(all, c)
 	}
-	slices.SortFunc(all, func(a, b *Campaign) int { return cmpString(a.ID, b.ID) })
+	slices.SortFunc(all, func(a, b *Campaign) int { return cmp.Compare(a.ID, b.ID) })
 	return all
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 	"unsafe"
 
@@ -290,6 +291,7 @@ func (e *RateEntry) rate() (Rate, error) {
 	return Rate{e.Version, e.From.UnixMicro(), e.PriceMicros, e.Currency, pricing}, nil
 }
 
+// checkID returns a plain nil: a nil *edge.Error in an error would not be nil.
 func checkID(field, id string) error {
 	if err := edge.CheckID(field, id); err != nil {
 		return err
@@ -297,14 +299,8 @@ func checkID(field, id string) error {
 	return nil
 }
 
-func cmpString(a, b string) int { return cmp.Compare(a, b) }
-
-func trimSpace(s string) string {
-	for s != "" && (s[len(s)-1] == '\n' || s[len(s)-1] == '\r' || s[len(s)-1] == ' ') {
-		s = s[:len(s)-1]
-	}
-	return s
-}
+// trimSpace takes off the line end that editors put behind a key.
+func trimSpace(s string) string { return strings.TrimRight(s, "\r\n ") }
 
 // bytesOf views s as bytes that nobody writes to.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }

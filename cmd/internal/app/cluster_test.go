@@ -181,15 +181,11 @@ func (c *cluster) account(want int64, ended int) *aggregate.Reconciliation {
 	defer cancel()
 	var account *aggregate.Reconciliation
 	for ; ; time.Sleep(20 * time.Millisecond) {
-		ledger, err := c.aggregator.Store.Ledger(ctx, aggregate.LedgerQuery{})
+		books, err := aggregate.Books(ctx, c.aggregator.Store, aggregate.LedgerQuery{})
 		if err != nil {
 			c.t.Fatalf("%v while waiting for %d events; the account is %+v", err, want, account)
 		}
-		totals, err := c.aggregator.Store.Totals(ctx)
-		if err != nil {
-			c.t.Fatalf("%v while waiting for %d events; the account is %+v", err, want, account)
-		}
-		if account = aggregate.Reconcile(&ledger, totals); finished(account, want, ended) {
+		if account = books; finished(account, want, ended) {
 			return account
 		}
 	}

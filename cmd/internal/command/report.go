@@ -46,15 +46,10 @@ func (c *reconcileCmd) Run(s *session) error {
 		return err
 	}
 	return s.withReports(func(r reader) error {
-		ledger, err := r.Ledger(s.ctx, aggregate.LedgerQuery{TenantID: c.Tenant, From: from, To: to})
+		account, err := aggregate.Books(s.ctx, r, aggregate.LedgerQuery{TenantID: c.Tenant, From: from, To: to})
 		if err != nil {
 			return err
 		}
-		totals, err := r.Totals(s.ctx)
-		if err != nil {
-			return err
-		}
-		account := aggregate.Reconcile(&ledger, totals)
 		if err := report.Reconciliation(s.Stdout, account, c.format()); err != nil {
 			return err
 		}

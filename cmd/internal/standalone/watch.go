@@ -67,7 +67,7 @@ func (s *process) line(lag int64) string {
 // printBooks prints the reconciliation and, with the demo, the feed's own tally
 // beside it. It returns an error when the books do not balance.
 func (s *process) printBooks(ctx context.Context) error {
-	rec, err := reconcile(ctx, s.aggregator.Store)
+	rec, err := aggregate.Books(ctx, s.aggregator.Store, aggregate.LedgerQuery{})
 	if err != nil {
 		return err
 	}
@@ -79,16 +79,4 @@ func (s *process) printBooks(ctx context.Context) error {
 		return ErrBroken
 	}
 	return nil
-}
-
-func reconcile(ctx context.Context, r aggregate.Reports) (*aggregate.Reconciliation, error) {
-	ledger, err := r.Ledger(ctx, aggregate.LedgerQuery{})
-	if err != nil {
-		return nil, err
-	}
-	totals, err := r.Totals(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return aggregate.Reconcile(&ledger, totals), nil
 }

@@ -128,6 +128,7 @@ type TraceRow struct {
 // Store is everything a process needs of a store.
 type Store interface {
 	Ingest
+	Closing
 	Reports
 	// Migrate brings the schema to this version; it is safe to run concurrently.
 	Migrate(ctx context.Context) error

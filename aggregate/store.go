@@ -91,6 +91,13 @@ type Tx interface {
 	InsertPoison(ctx context.Context, rows []PoisonRow) error
 	// AddMinutes adds deltas to the minute counts.
 	AddMinutes(ctx context.Context, deltas []MinuteDelta) error
+	// TouchUnits registers units that are new, holds all of them open against
+	// Seal until the transaction ends, and reports which are sealed or closed.
+	// Units come in key order.
+	TouchUnits(ctx context.Context, units []Unit) (sealed []bool, err error)
+	// InsertLate keeps the keys of clicks that this transaction inserted although
+	// their unit is sealed or closed.
+	InsertLate(ctx context.Context, keys []EventKey, units []Unit) error
 	// PutMarks keeps, per gateway boot and partition, the mark with the highest
 	// number, and of all marks the greatest OldCounts.
 	PutMarks(ctx context.Context, p Partition, marks []click.Mark) error

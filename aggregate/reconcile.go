@@ -13,7 +13,8 @@ type Reconciliation struct {
 	Hours  []HourAccount
 	Boots  []BootAccount
 	Totals []Total // where rows and minute counts differ
-	Broken bool    // something is lost, doubled or miscounted
+	Closed []ClosedDifference
+	Broken bool // something is lost, doubled or miscounted
 }
 
 // HourAccount is the identity of one tenant, source and receipt hour:
@@ -47,22 +48,18 @@ type BootAccount struct {
 	Unknown    int64  // gaps behind it: in flight, or lost with an unacknowledged answer
 }
 
-// Books reads the ledger and totals that q selects and works out their account.
+// Books reads the ledger that q selects and works out its account.
 func Books(ctx context.Context, r Reports, q LedgerQuery) (*Reconciliation, error) {
 	ledger, err := r.Ledger(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	totals, err := r.Totals(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return Reconcile(&ledger, totals), nil
+	return Reconcile(&ledger), nil
 }
 
 // Reconcile works out the account of a ledger, of the tenant and hours that were
 // asked for; the accounts of boots are always over all. It is a pure function.
-func Reconcile(l *Ledger, totals []Total) *Reconciliation {
+func Reconcile(l *Ledger) *Reconciliation {
 	proven := Proven(l.Marks)
 	r := &Reconciliation{Boots: bootAccounts(l, proven)}
 	hours := make(map[hourKey]*HourAccount)
@@ -79,12 +76,17 @@ func Reconcile(l *Ledger, totals []Total) *Reconciliation {
 	for _, b := range r.Boots {
 		r.Broken = r.Broken || b.Missing != 0
 	}
-	for _, t := range totals {
-		if t.Rows != t.Minutes && (l.Query.TenantID == "" || l.Query.TenantID == t.TenantID) {
+	for _, t := range l.Totals {
+		if t.Rows != t.Minutes && l.Query.of(t.TenantID) {
 			r.Totals = append(r.Totals, t)
-			r.Broken = true
 		}
 	}
+	for _, c := range l.Closed {
+		if l.Query.has(c.TenantID, c.Hour) {
+			r.Closed = append(r.Closed, c)
+		}
+	}
+	r.Broken = r.Broken || len(r.Totals) > 0 || len(r.Closed) > 0
 	slices.SortFunc(r.Hours, func(a, b HourAccount) int {
 		return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.SourceID, b.SourceID), cmp.Compare(a.Hour, b.Hour))
 	})

@@ -32,7 +32,8 @@ func (b *books) row(hours int64, s click.State, proven, tail int64) RowCount {
 
 func (b *books) reconcile(totals ...Total) *Reconciliation {
 	b.l.Marks = []StoredMark{{clicksPartition(0), b.mark}, {lettersPartition(0), b.mark}}
-	return Reconcile(&b.l, totals)
+	b.l.Totals = totals
+	return Reconcile(&b.l)
 }
 
 // wanted is what the books above come to.
@@ -116,7 +117,7 @@ func TestReconcileUnproven(t *testing.T) {
 	b.l.Rows = []RowCount{b.row(0, click.Valid, 0, 6)}
 	b.l.Boots = []BootRows{{Gateway: "eu/g1", Boot: 7, Tail: 6, MaxSeq: 8}}
 	b.l.Counts = []BootCount{{"eu/g1", 7, click.SourceCount{TenantID: "acme", SourceID: "shop", Hour: testTime - 9*hour, Received: 1}}}
-	got := Reconcile(&b.l, nil)
+	got := Reconcile(&b.l)
 	want := &Reconciliation{
 		Hours: []HourAccount{{
 			TenantID: "acme", SourceID: "shop", Hour: testTime, Received: 6, Tail: 6,
@@ -147,6 +148,28 @@ func TestReconcileTotals(t *testing.T) {
 		got := b.reconcile(equal, differ)
 		if diff := cmp.Diff(c.want, got.Totals); diff != "" || got.Broken != (c.want != nil) {
 			t.Errorf("tenant %q: broken %v, totals (-want +got):\n%s", c.tenant, got.Broken, diff)
+		}
+	}
+}
+
+// TestReconcileClosed: a closed hour that its adjustments do not explain breaks the
+// books of those who ask for it.
+func TestReconcileClosed(t *testing.T) {
+	t.Parallel()
+	off := ClosedDifference{Unit: Unit{"acmf", "shop", testTime}, CampaignID: "camp", Currency: "EUR", Clicks: 1, Micros: 5}
+	for _, c := range []struct {
+		q      LedgerQuery
+		broken bool
+	}{
+		{LedgerQuery{}, true},
+		{LedgerQuery{TenantID: "acmf"}, true},
+		{LedgerQuery{TenantID: "acme"}, false},
+		{LedgerQuery{From: testTime, To: testTime + hour}, true},
+		{LedgerQuery{From: testTime + hour}, false},
+	} {
+		got := Reconcile(&Ledger{Query: c.q, Closed: []ClosedDifference{off}})
+		if got.Broken != c.broken || (len(got.Closed) == 1) != c.broken {
+			t.Errorf("%+v: broken %v with %d differences", c.q, got.Broken, len(got.Closed))
 		}
 	}
 }

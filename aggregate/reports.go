@@ -10,14 +10,23 @@ import (
 // reads one consistent snapshot.
 type Reports interface {
 	// Billing returns rows in order of tenant, advertiser, campaign, hour,
-	// currency.
+	// currency: closed units as they were closed, open ones from minute counts.
 	Billing(ctx context.Context, q BillingQuery) ([]BillingRow, error)
+	// Statement returns what a statement is made of, in one snapshot.
+	Statement(ctx context.Context, q BillingQuery) (StatementData, error)
+	// Invalid counts the clicks that are not valid, by state and set of reasons, in
+	// order of tenant, advertiser, campaign, publisher, currency, state, reasons.
+	Invalid(ctx context.Context, q BillingQuery) ([]InvalidRow, error)
+	// ClosedUnits returns closed units in order of tenant, hour, source; the
+	// query's advertiser and campaign are not looked at.
+	ClosedUnits(ctx context.Context, q BillingQuery) ([]ClosedUnit, error)
 	// Totals counts events by tenant, source and state, once from rows and once
 	// from minute counts.
 	Totals(ctx context.Context) ([]Total, error)
 	// Ledger returns what Reconcile compares, in one snapshot: every stored mark,
 	// the counts that marks carry no more and, cut at the proven sequence of each
-	// gateway boot, the stored rows. The query cuts Counts and Rows, and is kept.
+	// gateway boot, the stored rows; the totals; and what closed units lack of
+	// their minute counts. The query cuts Counts and Rows, and is kept.
 	Ledger(ctx context.Context, q LedgerQuery) (Ledger, error)
 	// Trace returns all that is stored of one event; tenant may be empty to look
 	// through all tenants. It returns an empty result for an unknown id.
@@ -43,7 +52,31 @@ type BillingRow struct {
 	Counts       [click.NumStates]int64
 	CostMicros   int64 // of valid clicks
 	SavedMicros  int64 // of the others
-	Provisional  bool  // the hour is still open
+	Provisional  bool  // part of it is of a unit that is not closed
+	OpenClicks   int64 // that part's valid clicks, and what they cost
+	OpenMicros   int64
+}
+
+// StatementData is what a statement is made of: the hours, what changed in them
+// after they closed, and the invoices that were issued for them.
+type StatementData struct {
+	Rows        []BillingRow
+	Adjustments []Adjustment // in order of At, tenant, event id, revision
+	Invoices    []Invoice
+	OpenUnits   int64 // units of these hours that are not closed, of every campaign
+}
+
+// InvalidRow counts clicks of one state and set of reasons.
+type InvalidRow struct {
+	TenantID     string
+	AdvertiserID string
+	CampaignID   string
+	PublisherID  string
+	Currency     string
+	State        click.State
+	Reasons      click.Reasons
+	Count        int64
+	Micros       int64 // what they would cost if they were valid
 }
 
 // Total counts one tenant, source and state.
@@ -65,9 +98,11 @@ type LedgerQuery struct {
 // microseconds. An hour is whole or out: a bound inside it leaves it out as From
 // and in as To, like the stores' rows.
 func (q *LedgerQuery) has(tenant string, hour int64) bool {
-	return (q.TenantID == "" || q.TenantID == tenant) &&
+	return q.of(tenant) &&
 		(q.From == 0 || hour >= q.From) && (q.To == 0 || hour < q.To)
 }
+
+func (q *LedgerQuery) of(tenant string) bool { return q.TenantID == "" || q.TenantID == tenant }
 
 // Ledger is one snapshot of marks and rows.
 type Ledger struct {
@@ -76,6 +111,18 @@ type Ledger struct {
 	Counts []BootCount
 	Rows   []RowCount
 	Boots  []BootRows
+	Totals []Total
+	Closed []ClosedDifference
+}
+
+// ClosedDifference is a closed unit in which the hour as it was closed and its
+// adjustments, moved or waived, are not the minute counts of now.
+type ClosedDifference struct {
+	Unit
+	CampaignID string
+	Currency   string
+	Clicks     int64 // valid clicks: closed plus adjustments minus minute counts
+	Micros     int64
 }
 
 // BootCount is what a gateway boot counted in one receipt hour, as the highest of
@@ -120,9 +167,13 @@ type TraceRow struct {
 	Click      *click.Click
 	DeadLetter *click.DeadLetter
 	Redelivery *RedeliveryRow
-	Partition  int32
-	Offset     int64 // -1 where not kept
-	IngestedAt int64 // Unix microseconds, store clock
+	// Revisions are the later words on a click's verdict, oldest first, and
+	// Adjustments what they changed in a closed hour.
+	Revisions   []Revision
+	Adjustments []Adjustment
+	Partition   int32
+	Offset      int64 // -1 where not kept
+	IngestedAt  int64 // Unix microseconds, store clock
 }
 
 // Store is everything a process needs of a store.

@@ -20,13 +20,20 @@ SELECT gateway, boot, tenant_id, source_id, hour, max(received), max(shed), max(
 WHERE hour >= $1 AND hour < $2 AND ($3 = '' OR tenant_id = $3)
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`
 
-// eventsSQL is every received event that is stored, with its boot's proven
-// sequence: NULL when nothing of the boot is proven.
+// eventsSQL is every received event that is stored, n times in its state, and
+// whether it lies within its boot's proven sequence. A revision takes its click
+// out of one state and puts it into another.
 const eventsSQL = `
 WITH stored AS (
-  SELECT tenant_id, source_id, received_at, gateway, boot, seq, state FROM clicks
-  UNION ALL SELECT tenant_id, source_id, received_at, gateway, boot, seq, 2 FROM redeliveries
-  UNION ALL SELECT tenant_id, source_id, received_at, gateway, boot, seq, 1 FROM dead_letters
+  SELECT tenant_id, source_id, received_at, gateway, boot, seq, state, 1 AS n FROM clicks
+  UNION ALL
+  SELECT c.tenant_id, c.source_id, c.received_at, c.gateway, c.boot, c.seq, CASE turn WHEN 1 THEN r.state ELSE r.from_state END, turn
+  FROM verdict_revisions AS r
+  JOIN clicks AS c ON c.tenant_id = r.tenant_id AND c.event_id = r.event_id AND c.id_time = r.id_time
+  CROSS JOIN (VALUES (1), (-1)) AS t (turn)
+  WHERE r.state <> r.from_state
+  UNION ALL SELECT tenant_id, source_id, received_at, gateway, boot, seq, 2, 1 FROM redeliveries
+  UNION ALL SELECT tenant_id, source_id, received_at, gateway, boot, seq, 1, 1 FROM dead_letters
 ), events AS (
   SELECT s.*, coalesce(s.seq <= p.through, false) AS is_proven
   FROM stored AS s
@@ -34,15 +41,37 @@ WITH stored AS (
     ON p.gateway = s.gateway AND p.boot = s.boot)`
 
 const rowCountsSQL = eventsSQL + `
-SELECT tenant_id, source_id, date_trunc('hour', received_at, 'UTC'), gateway, boot, state,
-  count(*) FILTER (WHERE is_proven), count(*) FILTER (WHERE NOT is_proven)
-FROM events
-WHERE received_at >= $4 AND received_at < $5 AND ($6 = '' OR tenant_id = $6)
-GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6`
+SELECT * FROM (
+  SELECT tenant_id, source_id, date_trunc('hour', received_at, 'UTC'), gateway, boot, state,
+    coalesce(sum(n) FILTER (WHERE is_proven), 0)::bigint AS proven, coalesce(sum(n) FILTER (WHERE NOT is_proven), 0)::bigint AS tail
+  FROM events
+  WHERE received_at >= $4 AND received_at < $5 AND ($6 = '' OR tenant_id = $6)
+  GROUP BY 1, 2, 3, 4, 5, 6) AS counted
+WHERE proven <> 0 OR tail <> 0 ORDER BY 1, 2, 3, 4, 5, 6`
 
 const bootRowsSQL = eventsSQL + `
-SELECT gateway, boot, count(*) FILTER (WHERE is_proven), count(*) FILTER (WHERE NOT is_proven), max(seq)
+SELECT gateway, boot, coalesce(sum(n) FILTER (WHERE is_proven), 0)::bigint, coalesce(sum(n) FILTER (WHERE NOT is_proven), 0)::bigint, max(seq)
 FROM events GROUP BY 1, 2 ORDER BY 1, 2`
+
+// closedSQL finds closed units whose valid clicks were not what their minute
+// counts say now, with the adjustments and the late clicks that are not settled.
+const closedSQL = `
+SELECT tenant_id, source_id, hour, campaign_id, currency, sum(n)::bigint, sum(micros)::bigint FROM (
+  SELECT tenant_id, source_id, hour, campaign_id, currency, count AS n, micros FROM closed_hours WHERE state = 9
+  UNION ALL SELECT tenant_id, source_id, hour, campaign_id, currency, clicks, micros FROM adjustments
+  UNION ALL
+  SELECT c.tenant_id, c.source_id, l.hour, c.campaign_id, CASE WHEN c.pricing = 1 THEN c.currency ELSE '' END, 1,
+    CASE WHEN c.pricing = 1 AND c.currency <> '' THEN c.price_micros ELSE 0 END
+  FROM late_clicks AS l
+  JOIN closed_units AS u ON u.tenant_id = l.tenant_id AND u.source_id = l.source_id AND u.hour = l.hour
+  JOIN clicks AS c ON c.tenant_id = l.tenant_id AND c.event_id = l.event_id AND c.id_time = l.id_time
+  WHERE NOT l.settled AND c.state = 9
+  UNION ALL
+  SELECT m.tenant_id, m.source_id, u.hour, m.campaign_id, m.currency, -m.count, -m.micros
+  FROM closed_units AS u JOIN click_minutes AS m
+    ON m.tenant_id = u.tenant_id AND m.source_id = u.source_id AND m.minute >= u.hour AND m.minute < u.hour + interval '1 hour'
+  WHERE m.state = 9) AS counted
+GROUP BY 1, 2, 3, 4, 5 HAVING sum(n) <> 0 OR sum(micros) <> 0 ORDER BY 1, 2, 3, 4, 5`
 
 // Ledger implements aggregate.Reports.
 func (s *Store) Ledger(ctx context.Context, q aggregate.LedgerQuery) (aggregate.Ledger, error) {
@@ -58,10 +87,30 @@ func (s *Store) Ledger(ctx context.Context, q aggregate.LedgerQuery) (aggregate.
 		if l.Rows, err = rowCounts(ctx, t, cut, q); err != nil {
 			return err
 		}
-		l.Boots, err = bootRows(ctx, t, cut)
+		if l.Boots, err = bootRows(ctx, t, cut); err != nil {
+			return err
+		}
+		if l.Totals, err = totals(ctx, t); err != nil {
+			return err
+		}
+		l.Closed, err = closedDifferences(ctx, t)
 		return err
 	})
 	return l, err
+}
+
+func closedDifferences(ctx context.Context, t pgx.Tx) (out []aggregate.ClosedDifference, err error) {
+	rows, err := t.Query(ctx, closedSQL)
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func(r pgx.Rows) error {
+		var x aggregate.ClosedDifference
+		err := r.Scan(&x.TenantID, &x.SourceID, (*micros)(&x.Hour), &x.CampaignID, &x.Currency, &x.Clicks, &x.Micros)
+		out = append(out, x)
+		return err
+	})
+	return out, err
 }
 
 func storedMarks(ctx context.Context, t pgx.Tx) (marks []aggregate.StoredMark, err error) {

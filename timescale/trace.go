@@ -61,9 +61,60 @@ func (s *Store) Trace(ctx context.Context, tenantID string, id click.ID) ([]aggr
 				}
 			}
 		}
+		for i := range out {
+			if err := traceLater(ctx, t, &out[i]); err != nil {
+				return err
+			}
+		}
 		return nil
 	})
 	return out, err
+}
+
+const traceRevisionsSQL = `
+SELECT revision, source_id, hour, at, from_state, state, reasons, score, vector_version, vector, lists_hash, policy_hash,
+  model_hash, model_slot, cause, decision, who, why
+FROM verdict_revisions WHERE tenant_id = $1 AND event_id = $2 AND id_time = $3 ORDER BY revision`
+
+const traceAdjustmentsSQL = `
+SELECT ` + adjustmentColumns + ` FROM adjustments
+WHERE tenant_id = $1 AND event_id = $2 AND id_time = $3 ORDER BY revision`
+
+// traceLater adds what was said of a click after it was stored.
+func traceLater(ctx context.Context, t pgx.Tx, row *aggregate.TraceRow) error {
+	if row.Click == nil {
+		return nil
+	}
+	key := aggregate.KeyOf(row.Click)
+	rows, err := t.Query(ctx, traceRevisionsSQL, key.TenantID, [16]byte(key.EventID), micros(key.IDTime))
+	if err != nil {
+		return err
+	}
+	if err := each(rows, func(r pgx.Rows) error {
+		x := aggregate.Revision{EventKey: key, Unit: aggregate.Unit{TenantID: key.TenantID}}
+		v := &x.Verdict
+		var vector []byte
+		err := r.Scan(&x.Number, &x.Unit.SourceID, (*micros)(&x.Unit.Hour), (*micros)(&x.At), &x.From, &v.State, (*bits64)(&v.Reasons), &v.Score,
+			(*bits32)(&v.VectorVersion), &vector, (*bits64)(&v.ListsHash), (*bits64)(&v.PolicyHash), (*bits64)(&v.ModelHash), &v.ModelSlot,
+			&x.Cause, &x.Decision, &x.Who, &x.Why)
+		unpackVector(vector, &v.Vector)
+		row.Revisions = append(row.Revisions, x)
+		return err
+	}); err != nil {
+		return err
+	}
+	if rows, err = t.Query(ctx, traceAdjustmentsSQL, key.TenantID, [16]byte(key.EventID), micros(key.IDTime)); err != nil {
+		return err
+	}
+	row.Adjustments, err = readAdjustments(rows)
+	return err
+}
+
+// unpackVector reads little-endian float32 slots.
+func unpackVector(packed []byte, v *click.Vector) {
+	for i := 0; 4*i+4 <= len(packed) && i < len(v); i++ {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(packed[4*i:]))
+	}
 }
 
 func traceTenants(ctx context.Context, t pgx.Tx, tenantID string) ([]string, error) {
@@ -90,9 +141,7 @@ func clickRow(r pgx.Rows, _ string, _ click.ID) (row aggregate.TraceRow, err err
 		(*micros)(&row.IngestedAt), &c.Evidence)
 	copy(c.IPKey[:], ip)
 	copy(c.AgentKey[:], agent)
-	for i := 0; 4*i+4 <= len(vector) && i < len(v.Vector); i++ {
-		v.Vector[i] = math.Float32frombits(binary.LittleEndian.Uint32(vector[4*i:]))
-	}
+	unpackVector(vector, &v.Vector)
 	row.What, row.Click = "click", c
 	return row, err
 }

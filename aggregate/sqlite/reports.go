@@ -9,41 +9,66 @@ import (
 	"clickgate/gateway/click"
 )
 
-// Billing reads minute counts alone. Hours are whole: a bound inside an hour
-// counts from the next one.
+// billingSQL takes closed units from the closed hours and the others from minute
+// counts. Redelivered and malformed events (2, 1) stand in their receipt hour,
+// belong to no unit's closing and always come from minute counts. Hours are whole:
+// a bound inside an hour counts from the next one.
 const billingSQL = `
-SELECT tenant_id, advertiser_id, campaign_id, minute - minute % 3600000000 AS hour, currency,
+WITH minutes AS (
+  SELECT m.*, m.minute - m.minute % 3600000000 AS hour FROM click_minutes AS m
+  WHERE minute >= ?1 AND minute < ?2 AND (?3 = '' OR tenant_id = ?3)
+    AND (?4 = '' OR advertiser_id = ?4) AND (?5 = '' OR campaign_id = ?5)
+), counted AS (
+  SELECT tenant_id, advertiser_id, campaign_id, hour, currency, state, count, micros, 0 AS open FROM closed_hours
+  WHERE hour >= ?1 AND hour < ?2 AND (?3 = '' OR tenant_id = ?3)
+    AND (?4 = '' OR advertiser_id = ?4) AND (?5 = '' OR campaign_id = ?5)
+  UNION ALL
+  SELECT m.tenant_id, m.advertiser_id, m.campaign_id, m.hour, m.currency, m.state, m.count, m.micros, u.hour IS NULL
+  FROM minutes AS m LEFT JOIN closed_units AS u
+    ON u.tenant_id = m.tenant_id AND u.source_id = m.source_id AND u.hour = m.hour
+  WHERE u.hour IS NULL OR m.state IN (1, 2))
+SELECT tenant_id, advertiser_id, campaign_id, hour, currency,
   coalesce(sum(count) FILTER (WHERE state = 0), 0), coalesce(sum(count) FILTER (WHERE state = 1), 0),
   coalesce(sum(count) FILTER (WHERE state = 2), 0), coalesce(sum(count) FILTER (WHERE state = 3), 0),
   coalesce(sum(count) FILTER (WHERE state = 4), 0), coalesce(sum(count) FILTER (WHERE state = 5), 0),
   coalesce(sum(count) FILTER (WHERE state = 6), 0), coalesce(sum(count) FILTER (WHERE state = 7), 0),
   coalesce(sum(count) FILTER (WHERE state = 8), 0), coalesce(sum(count) FILTER (WHERE state = 9), 0),
-  coalesce(sum(micros) FILTER (WHERE state = 9), 0), coalesce(sum(micros) FILTER (WHERE state <> 9), 0)
-FROM click_minutes
-WHERE minute >= ?1 AND minute < ?2 AND (?3 = '' OR tenant_id = ?3)
-  AND (?4 = '' OR advertiser_id = ?4) AND (?5 = '' OR campaign_id = ?5)
+  coalesce(sum(micros) FILTER (WHERE state = 9), 0), coalesce(sum(micros) FILTER (WHERE state <> 9), 0), max(open),
+  coalesce(sum(count) FILTER (WHERE state = 9 AND open), 0), coalesce(sum(micros) FILTER (WHERE state = 9 AND open), 0)
+FROM counted
 GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`
 
-// Billing implements aggregate.Reports. Every hour is open in this schema, so
-// every row is provisional.
+// Billing implements aggregate.Reports.
 func (s *Store) Billing(ctx context.Context, q aggregate.BillingQuery) ([]aggregate.BillingRow, error) {
 	var out []aggregate.BillingRow
-	from, to := wholeHours(q.From, q.To)
-	err := s.snapshot(ctx, "billing report", func(t *sql.Tx) error {
-		rows, err := t.QueryContext(ctx, billingSQL, from, to, q.TenantID, q.AdvertiserID, q.CampaignID)
-		if err != nil {
-			return err
-		}
-		return each(rows, func(r *sql.Rows) error {
-			b := aggregate.BillingRow{Provisional: true}
-			n := &b.Counts
-			err := r.Scan(&b.TenantID, &b.AdvertiserID, &b.CampaignID, &b.Hour, &b.Currency,
-				&n[0], &n[1], &n[2], &n[3], &n[4], &n[5], &n[6], &n[7], &n[8], &n[9], &b.CostMicros, &b.SavedMicros)
-			out = append(out, b)
-			return err
-		})
+	err := s.snapshot(ctx, "billing report", func(t *sql.Tx) (err error) {
+		out, err = billingRows(ctx, t, q)
+		return err
 	})
 	return out, err
+}
+
+func billingRows(ctx context.Context, t *sql.Tx, q aggregate.BillingQuery) (out []aggregate.BillingRow, err error) {
+	rows, err := t.QueryContext(ctx, billingSQL, selected(q)...)
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func(r *sql.Rows) error {
+		var b aggregate.BillingRow
+		n := &b.Counts
+		err := r.Scan(&b.TenantID, &b.AdvertiserID, &b.CampaignID, &b.Hour, &b.Currency, &n[0], &n[1], &n[2], &n[3],
+			&n[4], &n[5], &n[6], &n[7], &n[8], &n[9], &b.CostMicros, &b.SavedMicros, &b.Provisional,
+			&b.OpenClicks, &b.OpenMicros)
+		out = append(out, b)
+		return err
+	})
+	return out, err
+}
+
+// selected returns the arguments ?1 to ?5 of a query by hours.
+func selected(q aggregate.BillingQuery) []any {
+	from, to := wholeHours(q.From, q.To)
+	return []any{from, to, q.TenantID, q.AdvertiserID, q.CampaignID}
 }
 
 const hourMicros = 3600 * 1_000_000
@@ -63,26 +88,72 @@ func ceilHour(t int64) int64 {
 	return t
 }
 
-// totalsSQL counts every state twice; 1 is malformed, 2 redelivered.
+// totalsSQL counts every state twice: rows with their later verdicts, and minute
+// counts. 1 is malformed, 2 redelivered.
 const totalsSQL = `
 SELECT tenant_id, source_id, state, sum(r), sum(m) FROM (
   SELECT tenant_id, source_id, state, count(*) AS r, 0 AS m FROM clicks GROUP BY 1, 2, 3
+  UNION ALL SELECT tenant_id, source_id, from_state, -count(*), 0 FROM verdict_revisions GROUP BY 1, 2, 3
+  UNION ALL SELECT tenant_id, source_id, state, count(*), 0 FROM verdict_revisions GROUP BY 1, 2, 3
   UNION ALL SELECT tenant_id, source_id, 2, count(*), 0 FROM redeliveries GROUP BY 1, 2
   UNION ALL SELECT tenant_id, source_id, 1, count(*), 0 FROM dead_letters GROUP BY 1, 2
   UNION ALL SELECT tenant_id, source_id, state, 0, sum(count) FROM click_minutes GROUP BY 1, 2, 3)
-GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`
+GROUP BY 1, 2, 3 HAVING sum(r) <> 0 OR sum(m) <> 0 ORDER BY 1, 2, 3`
 
 // Totals implements aggregate.Reports.
 func (s *Store) Totals(ctx context.Context) ([]aggregate.Total, error) {
 	var out []aggregate.Total
-	err := s.snapshot(ctx, "totals", func(t *sql.Tx) error {
-		rows, err := t.QueryContext(ctx, totalsSQL)
+	err := s.snapshot(ctx, "totals", func(t *sql.Tx) (err error) {
+		out, err = totals(ctx, t)
+		return err
+	})
+	return out, err
+}
+
+func totals(ctx context.Context, t *sql.Tx) (out []aggregate.Total, err error) {
+	rows, err := t.QueryContext(ctx, totalsSQL)
+	if err != nil {
+		return nil, err
+	}
+	err = each(rows, func(r *sql.Rows) error {
+		var x aggregate.Total
+		err := r.Scan(&x.TenantID, &x.SourceID, &x.State, &x.Rows, &x.Minutes)
+		out = append(out, x)
+		return err
+	})
+	return out, err
+}
+
+// invalidSQL counts clicks by their newest verdict. An hour's clicks lie within a
+// second of it by id_time.
+const invalidSQL = `
+WITH judged AS (
+  SELECT c.tenant_id, c.advertiser_id, c.campaign_id, c.publisher_id, c.pricing, c.currency, c.price_micros,
+    coalesce(r.state, c.state) AS state, coalesce(r.reasons, c.reasons) AS reasons
+  FROM clicks AS c LEFT JOIN verdict_revisions AS r
+    ON r.tenant_id = c.tenant_id AND r.event_id = c.event_id AND r.id_time = c.id_time
+    AND r.revision = (SELECT max(x.revision) FROM verdict_revisions AS x
+      WHERE x.tenant_id = c.tenant_id AND x.event_id = c.event_id AND x.id_time = c.id_time)
+  WHERE c.event_time >= ?1 AND c.event_time < ?2 AND (?3 = '' OR c.tenant_id = ?3)
+    AND (?4 = '' OR c.advertiser_id = ?4) AND (?5 = '' OR c.campaign_id = ?5))
+SELECT tenant_id, advertiser_id, campaign_id, publisher_id, iif(pricing = 1, currency, '') AS billed_in, state, reasons,
+  count(*), sum(iif(pricing = 1 AND currency <> '', price_micros, 0))
+FROM judged WHERE state <> 9
+GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7`
+
+// Invalid implements aggregate.Reports.
+func (s *Store) Invalid(ctx context.Context, q aggregate.BillingQuery) ([]aggregate.InvalidRow, error) {
+	var out []aggregate.InvalidRow
+	err := s.snapshot(ctx, "report of invalid clicks", func(t *sql.Tx) error {
+		rows, err := t.QueryContext(ctx, invalidSQL, selected(q)...)
 		if err != nil {
 			return err
 		}
 		return each(rows, func(r *sql.Rows) error {
-			var x aggregate.Total
-			err := r.Scan(&x.TenantID, &x.SourceID, &x.State, &x.Rows, &x.Minutes)
+			var x aggregate.InvalidRow
+			var reasons int64
+			err := r.Scan(&x.TenantID, &x.AdvertiserID, &x.CampaignID, &x.PublisherID, &x.Currency, &x.State, &reasons, &x.Count, &x.Micros)
+			x.Reasons = click.Reasons(reasons)
 			out = append(out, x)
 			return err
 		})
@@ -90,5 +161,7 @@ func (s *Store) Totals(ctx context.Context) ([]aggregate.Total, error) {
 	return out, err
 }
 
-// The numbers in SQL are those of click.State; a change there breaks here.
+// The numbers in SQL are those of click.State and click.Pricing; a change there
+// breaks here.
 var _ = [1]struct{}{}[click.Valid-9|click.Malformed-1|click.Redelivered-2|click.NumStates-10]
+var _ = [1]struct{}{}[click.PricingCPC-1]

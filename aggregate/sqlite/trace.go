@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"math"
 
 	"clickgate/aggregate"
 	"clickgate/gateway/click"
@@ -76,12 +77,63 @@ func traceClicks(ctx context.Context, t *sql.Tx, tenant string, id click.ID, out
 	if err != nil {
 		return err
 	}
-	return each(rows, func(r *sql.Rows) error {
+	if err := each(rows, func(r *sql.Rows) error {
 		c := new(clickScan)
 		err := r.Scan(c.targets()...)
 		*out = append(*out, c.row())
 		return err
-	})
+	}); err != nil {
+		return err
+	}
+	for i := range *out {
+		if row := &(*out)[i]; row.Click != nil && row.Click.TenantID == tenant {
+			if err := traceLater(ctx, t, row); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+const traceRevisionsSQL = `
+SELECT revision, source_id, hour, at, from_state, state, reasons, score, vector_version, vector, lists_hash, policy_hash,
+  model_hash, model_slot, cause, decision, who, why
+FROM verdict_revisions WHERE tenant_id = ? AND event_id = ? AND id_time = ? ORDER BY revision`
+
+const traceAdjustmentsSQL = `
+SELECT ` + adjustmentColumns + ` FROM adjustments
+WHERE tenant_id = ? AND event_id = ? AND id_time = ? ORDER BY revision`
+
+// traceLater adds what was said of a click after it was stored.
+func traceLater(ctx context.Context, t *sql.Tx, row *aggregate.TraceRow) error {
+	key := aggregate.KeyOf(row.Click)
+	rows, err := t.QueryContext(ctx, traceRevisionsSQL, key.TenantID, key.EventID[:], key.IDTime)
+	if err != nil {
+		return err
+	}
+	if err := each(rows, func(r *sql.Rows) error {
+		x := aggregate.Revision{EventKey: key, Unit: aggregate.Unit{TenantID: key.TenantID}}
+		v := &x.Verdict
+		var score sql.NullFloat64
+		var reasons, lists, policy, model int64
+		var vector []byte
+		err := r.Scan(&x.Number, &x.Unit.SourceID, &x.Unit.Hour, &x.At, &x.From, &v.State, &reasons, &score, &v.VectorVersion, &vector,
+			&lists, &policy, &model, &v.ModelSlot, &x.Cause, &x.Decision, &x.Who, &x.Why)
+		if v.Score = score.Float64; !score.Valid {
+			v.Score = math.NaN()
+		}
+		v.Reasons, v.ListsHash, v.PolicyHash, v.ModelHash = click.Reasons(reasons), uint64(lists), uint64(policy), uint64(model)
+		unpackVector(vector, &v.Vector)
+		row.Revisions = append(row.Revisions, x)
+		return err
+	}); err != nil {
+		return err
+	}
+	if rows, err = t.QueryContext(ctx, traceAdjustmentsSQL, key.TenantID, key.EventID[:], key.IDTime); err != nil {
+		return err
+	}
+	row.Adjustments, err = readAdjustments(rows)
+	return err
 }
 
 func traceRedeliveries(ctx context.Context, t *sql.Tx, tenant string, id click.ID, out *[]aggregate.TraceRow) error {

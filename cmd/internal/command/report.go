@@ -7,6 +7,8 @@ import (
 
 type reportGroup struct {
 	Billing   billingCmd   `cmd:"" help:"Clicks by verdict and what they cost, per advertiser, campaign and hour."`
+	Statement statementCmd `cmd:"" help:"What a month costs: closed hours, adjustments, what is still open."`
+	Invalid   invalidCmd   `cmd:"" help:"What was kept out of the bill and why: gross, net of GIVT, total net, decision rate, reasons."`
 	Reconcile reconcileCmd `cmd:"" help:"Compare what gateways took with what is stored; exit status 1 when it does not add up."`
 }
 

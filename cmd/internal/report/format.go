@@ -106,6 +106,9 @@ func number(n int64) string { return strconv.FormatInt(n, 10) }
 // hour shows an hour, Unix microseconds, as UTC.
 func hour(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.RFC3339) }
 
+// monthName shows the month that begins at micros, Unix microseconds.
+func monthName(micros int64) string { return time.UnixMicro(micros).UTC().Format("2006-01") }
+
 // instant shows a time, Unix microseconds, as UTC to the microsecond.
 func instant(micros int64) string {
 	return time.UnixMicro(micros).UTC().Format("2006-01-02T15:04:05.000000Z07:00")

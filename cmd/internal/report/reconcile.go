@@ -43,6 +43,10 @@ func Verdict(r *aggregate.Reconciliation) string {
 	for _, t := range r.Totals {
 		why = append(why, fmt.Sprintf("tenant %s source %s has %d %s rows but %d in minute counts", Visible(t.TenantID), Visible(t.SourceID), t.Rows, t.State, t.Minutes))
 	}
+	for _, c := range r.Closed {
+		why = append(why, fmt.Sprintf("tenant %s source %s hour %s campaign %s: closed hour and adjustments differ from the minute counts by %+d clicks, %+d micros %s",
+			Visible(c.TenantID), Visible(c.SourceID), hour(c.Hour), Visible(c.CampaignID), c.Clicks, c.Micros, c.Currency))
+	}
 	const shownReasons = 5
 	if more := len(why) - shownReasons; more > 0 {
 		why = append(why[:shownReasons], fmt.Sprintf("and %d more", more))
@@ -56,6 +60,13 @@ func reconcileTable(w io.Writer, r *aggregate.Reconciliation) error {
 		g := newGrid("tenant", "source", "state", ">rows", ">minutes", ">difference")
 		for _, t := range r.Totals {
 			g.add(t.TenantID, t.SourceID, t.State.String(), number(t.Rows), number(t.Minutes), number(t.Rows-t.Minutes))
+		}
+		parts = append(parts, g)
+	}
+	if len(r.Closed) > 0 {
+		g := newGrid("tenant", "source", "hour", "campaign", "currency", ">clicks", ">micros")
+		for _, c := range r.Closed {
+			g.add(c.TenantID, c.SourceID, hour(c.Hour), c.CampaignID, c.Currency, number(c.Clicks), number(c.Micros))
 		}
 		parts = append(parts, g)
 	}
@@ -136,14 +147,25 @@ type totalLine struct {
 	Minutes int64  `json:"minutes"`
 }
 
+type closedLine struct {
+	Tenant   string `json:"tenant"`
+	Source   string `json:"source"`
+	Hour     string `json:"hour"`
+	Campaign string `json:"campaign"`
+	Currency string `json:"currency"`
+	Clicks   int64  `json:"clicks"`
+	Micros   int64  `json:"micros"`
+}
+
 func reconcileJSON(w io.Writer, r *aggregate.Reconciliation) error {
 	out := struct {
-		Balanced bool        `json:"balanced"`
-		Verdict  string      `json:"verdict"`
-		Hours    []hourLine  `json:"hours"`
-		Boots    []bootLine  `json:"boots"`
-		Totals   []totalLine `json:"differences"`
-	}{!r.Broken, Verdict(r), []hourLine{}, []bootLine{}, []totalLine{}}
+		Balanced bool         `json:"balanced"`
+		Verdict  string       `json:"verdict"`
+		Hours    []hourLine   `json:"hours"`
+		Boots    []bootLine   `json:"boots"`
+		Totals   []totalLine  `json:"differences"`
+		Closed   []closedLine `json:"closed_differences"`
+	}{!r.Broken, Verdict(r), []hourLine{}, []bootLine{}, []totalLine{}, []closedLine{}}
 	for i := range r.Hours {
 		h := &r.Hours[i]
 		out.Hours = append(out.Hours, hourLine{
@@ -158,6 +180,9 @@ func reconcileJSON(w io.Writer, r *aggregate.Reconciliation) error {
 	}
 	for _, t := range r.Totals {
 		out.Totals = append(out.Totals, totalLine{t.TenantID, t.SourceID, t.State.String(), t.Rows, t.Minutes})
+	}
+	for _, c := range r.Closed {
+		out.Closed = append(out.Closed, closedLine{c.TenantID, c.SourceID, hour(c.Hour), c.CampaignID, c.Currency, c.Clicks, c.Micros})
 	}
 	return WriteJSON(w, out)
 }

@@ -22,6 +22,9 @@ type Stored struct {
 	Price    *Price    `json:"price,omitempty"`
 	Verdict  *Judged   `json:"verdict,omitempty"`
 	Rejected *Rejected `json:"rejected,omitempty"`
+	// Later is what was said of a click after it was stored, oldest first.
+	Later       []Later          `json:"later,omitempty"`
+	Adjustments []adjustmentLine `json:"adjustments,omitempty"`
 	// Personal is set after unmasking alone.
 	Personal *Personal `json:"personal,omitempty"`
 }
@@ -112,6 +115,20 @@ type Reason struct {
 	Text  string `json:"text"`
 }
 
+// Later is a revision of the verdict.
+type Later struct {
+	Revision int      `json:"revision"`
+	At       string   `json:"at"`
+	From     string   `json:"from"`
+	State    string   `json:"state"`
+	Score    float64  `json:"score"`
+	Reasons  []Reason `json:"reasons"`
+	Cause    string   `json:"cause"`
+	Decision string   `json:"decision"`
+	Who      string   `json:"who"`
+	Why      string   `json:"why"`
+}
+
 // Rejected says why a dead letter is no click.
 type Rejected struct {
 	Code    string `json:"code"`
@@ -138,6 +155,7 @@ func NewStored(row *aggregate.TraceRow) Stored {
 		s.Tenant, received = c.TenantID, c.ReceivedAt
 		s.Edge = edgeOf(c.SourceID, c.Entry, received, c.Ingest)
 		s.Event, s.Price, s.Verdict = eventOf(c), priceOf(c), judged(&c.Verdict)
+		s.later(row)
 	case row.Redelivery != nil:
 		r := row.Redelivery
 		s.Tenant, received = r.TenantID, r.ReceivedAt
@@ -151,6 +169,21 @@ func NewStored(row *aggregate.TraceRow) Stored {
 	}
 	s.Store = Store{instant(row.IngestedAt), row.IngestedAt - received}
 	return s
+}
+
+// later adds the revisions, and says whether the click is billed after them.
+func (s *Stored) later(row *aggregate.TraceRow) {
+	for i := range row.Revisions {
+		r := &row.Revisions[i]
+		s.Later = append(s.Later, Later{
+			r.Number, instant(r.At), r.From.String(), r.Verdict.State.String(), r.Verdict.Score,
+			reasonsOf(r.Verdict.Reasons), r.Cause.String(), r.Decision.String(), r.Who, r.Why,
+		})
+		s.Price.Billed = row.Click.Billable() && r.Verdict.State == click.Valid
+	}
+	for i := range row.Adjustments {
+		s.Adjustments = append(s.Adjustments, adjustmentOf(&row.Adjustments[i]))
+	}
 }
 
 func edgeOf(source string, entry click.Entry, received int64, in click.IngestID) Edge {
@@ -202,14 +235,10 @@ func priceOf(c *click.Click) *Price {
 
 func judged(v *click.Verdict) *Judged {
 	j := &Judged{
-		State: v.State.String(), Score: v.Score, Reasons: []Reason{},
+		State: v.State.String(), Score: v.Score, Reasons: reasonsOf(v.Reasons),
 		VectorVersion: v.VectorVersion, Vector: slots(v),
 		Lists: hash(v.ListsHash), Policy: hash(v.PolicyHash), Model: hash(v.ModelHash), ModelSlot: "none",
 	}
-	v.Reasons.Each(func(r click.Reason) {
-		info := r.Info()
-		j.Reasons = append(j.Reasons, Reason{info.Code, info.Class.String(), info.Text})
-	})
 	switch v.ModelSlot {
 	case click.ModelLive:
 		j.ModelSlot = "live"
@@ -217,6 +246,15 @@ func judged(v *click.Verdict) *Judged {
 		j.ModelSlot = "shadow"
 	}
 	return j
+}
+
+func reasonsOf(set click.Reasons) []Reason {
+	out := []Reason{}
+	set.Each(func(r click.Reason) {
+		info := r.Info()
+		out = append(out, Reason{info.Code, info.Class.String(), info.Text})
+	})
+	return out
 }
 
 // slots leaves out the unused end of a vector.

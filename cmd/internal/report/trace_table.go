@@ -50,6 +50,7 @@ func traceTable(w io.Writer, id click.ID, copies []Stored) error {
 		l.event(s.Event)
 		l.price(s.Price)
 		l.verdict(s.Verdict)
+		l.later(s)
 		if r := s.Rejected; r != nil {
 			l.begin("malformed")
 			l.put("code", r.Code)
@@ -134,6 +135,30 @@ func (l *lines) verdict(j *Judged) {
 	l.put("policy hash", j.Policy)
 	l.put("model hash", j.Model)
 	l.put("model slot", j.ModelSlot)
+}
+
+func (l *lines) later(s *Stored) {
+	for _, r := range s.Later {
+		l.begin("revision " + strconv.Itoa(r.Revision))
+		l.put("at", r.At)
+		l.put("state", r.From+" -> "+r.State)
+		for _, x := range r.Reasons {
+			l.put("reason", fmt.Sprintf("%s (%s) %s", x.Code, x.Class, x.Text))
+		}
+		l.put("cause", r.Cause)
+		if r.Decision != "none" {
+			l.put("decision", r.Decision)
+		}
+		l.put("who", r.Who)
+		l.put("why", r.Why)
+	}
+	for _, a := range s.Adjustments {
+		l.begin("adjustment")
+		l.put("revision", strconv.Itoa(a.Revision))
+		l.put("at", a.At)
+		l.put("amount", fmt.Sprintf("%s %s (%d micros)", Amount(a.Micros, a.Currency), a.Currency, a.Micros))
+		l.put("waived", a.Waived)
+	}
 }
 
 func (l *lines) personal(p *Personal) {

@@ -78,13 +78,18 @@ const hourMicros = 3600 * 1_000_000
 
 // wholeHours rounds both bounds up to an hour; 0 is open.
 func wholeHours(from, to int64) (lo, hi pgtype.Timestamptz) {
+	return span(ceilHour(from), ceilHour(to))
+}
+
+// span returns two bounds of time; 0 is open.
+func span(from, to int64) (lo, hi pgtype.Timestamptz) {
 	lo = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
 	hi = pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}
 	if from != 0 {
-		lo, _ = micros(ceilHour(from)).TimestamptzValue()
+		lo, _ = micros(from).TimestamptzValue()
 	}
 	if to != 0 {
-		hi, _ = micros(ceilHour(to)).TimestamptzValue()
+		hi, _ = micros(to).TimestamptzValue()
 	}
 	return lo, hi
 }

@@ -60,6 +60,7 @@ type cli struct {
 	Source     sourceGroup   `cmd:"" help:"Senders of clicks and their API keys."`
 	Keys       keysGroup     `cmd:"" help:"Master keys, which seal personal data."`
 	Report     reportGroup   `cmd:"" help:"Billing and audit reports."`
+	Review     reviewGroup   `cmd:"" help:"Flagged clicks: look, confirm, release."`
 	Invoice    invoiceGroup  `cmd:"" help:"Months that were billed."`
 	Train      trainCmd      `cmd:"" help:"Train an isolation forest from a table of vectors."`
 	Eval       evalGroup     `cmd:"" help:"Measure models on labelled data."`

@@ -165,10 +165,7 @@ func SpreadOf(counts []int64) Spread {
 	return s
 }
 
-const (
-	minuteMicros = 60 * 1_000_000
-	dayMicros    = 24 * hourMicros
-)
+const dayMicros = 24 * hourMicros
 
 // ReadCase reads the case of an address. Its focus is the click of that id or, for
 // a zero id, the one with the highest score, newest first. It returns ErrNoCase

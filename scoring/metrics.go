@@ -12,7 +12,7 @@ func registerMetrics(s *Scorer, reg prometheus.Registerer) {
 	if reg == nil {
 		return
 	}
-	for name, table := range map[string]*zscore.Table{"address": s.addresses, "pair": s.pairs} {
+	for name, table := range map[string]*zscore.Table{"address": s.entities.addresses, "pair": s.entities.pairs} {
 		labels := prometheus.Labels{"table": name}
 		gauge := func(name, help string, get func(zscore.Stats) float64) {
 			reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -27,10 +27,8 @@ type Scorer struct {
 	policyHash uint64
 	lists      atomic.Pointer[givt.Lists]
 	families   *useragent.Parser
-	seed       uint64
 	models     *iforest.Holder
-	addresses  *zscore.Table
-	pairs      *zscore.Table
+	entities   *entities
 }
 
 // New returns a scorer. The seed scatters entities over the tables: keep it
@@ -39,15 +37,12 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), families: useragent.NewParser(), seed: seed}
+	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), families: useragent.NewParser()}
 	s.lists.Store(lists)
 	s.models = iforest.NewHolder(Features, VectorVersion)
-	for _, t := range []**zscore.Table{&s.addresses, &s.pairs} {
-		table, err := zscore.NewTable(zscore.Config{Entries: cfg.MaxKeys, Seed: seed})
-		if err != nil {
-			return nil, fmt.Errorf("scoring.max_keys: %w", err)
-		}
-		*t = table
+	var err error
+	if s.entities, err = newEntities(cfg.MaxKeys, seed); err != nil {
+		return nil, err
 	}
 	registerMetrics(s, reg)
 	return s, nil
@@ -67,15 +62,11 @@ func (s *Scorer) SwapModel(m *iforest.Model) error {
 func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	lists := s.lists.Load()
 	match := lists.Match(sig.UserAgent, sig.IP)
-	address, pair := s.observe(c, sig)
-
 	v := &c.Verdict
 	v.VectorVersion = VectorVersion
-	fill(&v.Vector, &match, &address, &pair)
-	if m := s.models.Load(); m != nil {
-		v.Vector[SlotModel] = float32(m.Score(v.Vector[:Features]))
-		v.ModelHash, v.ModelSlot = m.Hash(), click.ModelLive
-	}
+	fillLists(&v.Vector, &match)
+	s.entities.observe(&v.Vector, c, sig.IP.IsValid())
+	askModel(v, s.models.Load())
 	d := Decide(&s.policy, c.Flags, &v.Vector)
 	v.State, v.Reasons, v.Score = d.State, v.Reasons|d.Reasons, d.Score
 	v.ListsHash, v.PolicyHash = lists.Hash(), s.policyHash
@@ -84,17 +75,46 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	}
 }
 
-// observe counts the click for its entities. Pseudonyms are per tenant, so the
-// entities of two tenants never meet.
-func (s *Scorer) observe(c *click.Click, sig *click.Signals) (address, pair zscore.Rates) {
-	if !sig.IP.IsValid() {
-		return address, pair
+// askModel adds the forest's score to a vector that is filled but for it.
+func askModel(v *click.Verdict, m *iforest.Model) {
+	v.Vector[SlotModel], v.ModelHash, v.ModelSlot = 0, 0, click.ModelNone
+	if m != nil {
+		v.Vector[SlotModel] = float32(m.Score(v.Vector[:Features]))
+		v.ModelHash, v.ModelSlot = m.Hash(), click.ModelLive
 	}
-	ipHigh, ipLow := halves(c.IPKey)
-	agentHigh, agentLow := halves(c.AgentKey)
-	address = s.addresses.Observe(zscore.Key(s.seed, ipHigh, ipLow), c.EventTime)
-	pair = s.pairs.Observe(zscore.Key(s.seed, ipHigh, ipLow, agentHigh, agentLow), c.EventTime)
-	return address, pair
+}
+
+// entities remembers how often addresses, and addresses and agents together, click.
+// Pseudonyms are per tenant, so the entities of two tenants never meet.
+type entities struct {
+	seed      uint64
+	addresses *zscore.Table
+	pairs     *zscore.Table
+}
+
+func newEntities(maxKeys int, seed uint64) (*entities, error) {
+	e := &entities{seed: seed}
+	for _, t := range []**zscore.Table{&e.addresses, &e.pairs} {
+		table, err := zscore.NewTable(zscore.Config{Entries: maxKeys, Seed: seed})
+		if err != nil {
+			return nil, fmt.Errorf("scoring.max_keys: %w", err)
+		}
+		*t = table
+	}
+	return e, nil
+}
+
+// observe counts the click for its entities, if its address is known, and fills in
+// its rates.
+func (e *entities) observe(v *click.Vector, c *click.Click, known bool) {
+	var address, pair zscore.Rates
+	if known {
+		ipHigh, ipLow := halves(c.IPKey)
+		agentHigh, agentLow := halves(c.AgentKey)
+		address = e.addresses.Observe(zscore.Key(e.seed, ipHigh, ipLow), c.EventTime)
+		pair = e.pairs.Observe(zscore.Key(e.seed, ipHigh, ipLow, agentHigh, agentLow), c.EventTime)
+	}
+	fillRates(v, &address, &pair)
 }
 
 func halves(k click.Key) (high, low uint64) {

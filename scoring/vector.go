@@ -81,14 +81,8 @@ const (
 
 const agentInApp = 16
 
-// fill writes the vector from the evidence of the lists and the rates.
-func fill(v *click.Vector, m *givt.Match, address, pair *zscore.Rates) {
-	fillRates(v[SlotAddress10s:], address)
-	fillRates(v[SlotPair10s:], pair)
-	v[SlotAddressMinutes], v[SlotPairMinutes] = float32(address.Minutes), float32(pair.Minutes)
-	v[SlotBaselines] = bits(
-		flag{address.HasSelf, hasAddressSelf}, flag{address.HasPeers, hasAddressPeers},
-		flag{pair.HasSelf, hasPairSelf}, flag{pair.HasPeers, hasPairPeers})
+// fillLists writes the slots that depend on the click alone.
+func fillLists(v *click.Vector, m *givt.Match) {
 	v[SlotAgent] = float32(m.Agent)
 	if m.InApp {
 		v[SlotAgent] += agentInApp
@@ -98,7 +92,17 @@ func fill(v *click.Vector, m *givt.Match, address, pair *zscore.Rates) {
 		flag{m.Tor, rangeTor}, flag{m.Accepted, rangeAccepted}, flag{m.Verified, rangeVerified})
 }
 
-func fillRates(v []float32, r *zscore.Rates) {
+// fillRates writes the slots that depend on the clicks before.
+func fillRates(v *click.Vector, address, pair *zscore.Rates) {
+	fillRate(v[SlotAddress10s:], address)
+	fillRate(v[SlotPair10s:], pair)
+	v[SlotAddressMinutes], v[SlotPairMinutes] = float32(address.Minutes), float32(pair.Minutes)
+	v[SlotBaselines] = bits(
+		flag{address.HasSelf, hasAddressSelf}, flag{address.HasPeers, hasAddressPeers},
+		flag{pair.HasSelf, hasPairSelf}, flag{pair.HasPeers, hasPairPeers})
+}
+
+func fillRate(v []float32, r *zscore.Rates) {
 	v[0], v[1], v[2] = float32(r.Count10s), float32(r.Count1m), float32(r.Count1h)
 	v[3], v[4] = float32(r.ZSelf), float32(r.ZPeers)
 }

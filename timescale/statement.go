@@ -22,12 +22,12 @@ func (s *Store) Statement(ctx context.Context, q aggregate.BillingQuery) (aggreg
 			return err
 		}
 		from, to := wholeHours(q.From, q.To)
-		return t.QueryRow(ctx, openUnitsSQL, from, to, q.TenantID).Scan(&d.OpenUnits)
+		return t.QueryRow(ctx, openCountSQL, from, to, q.TenantID).Scan(&d.OpenUnits)
 	})
 	return d, err
 }
 
-const openUnitsSQL = `
+const openCountSQL = `
 SELECT count(*) FROM units WHERE hour >= $1 AND hour < $2 AND ($3 = '' OR tenant_id = $3) AND state < 2`
 
 const adjustmentColumns = `tenant_id, event_id, id_time, revision, source_id, hour, at, advertiser_id, campaign_id,
@@ -60,14 +60,14 @@ func readAdjustments(rows pgx.Rows) (out []aggregate.Adjustment, err error) {
 	return out, err
 }
 
-// invoicesSQL selects the invoices of the months that the hours lie in.
-const invoicesSQL = `
+// monthInvoicesSQL selects the invoices of the months that the hours lie in.
+const monthInvoicesSQL = `
 SELECT tenant_id, month, issued_at, issued_by FROM invoices
 WHERE month >= $1 AND month < $2 AND ($3 = '' OR tenant_id = $3) ORDER BY tenant_id, month`
 
 func invoicesOf(ctx context.Context, t pgx.Tx, q aggregate.BillingQuery) (out []aggregate.Invoice, err error) {
 	_, to := wholeHours(q.From, q.To)
-	rows, err := t.Query(ctx, invoicesSQL, micros(aggregate.MonthOf(q.From)), to, q.TenantID)
+	rows, err := t.Query(ctx, monthInvoicesSQL, micros(aggregate.MonthOf(q.From)), to, q.TenantID)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"testing"
 
 	"clickgate/aggregate"
@@ -29,10 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 	if opts.Histories == 0 {
 		opts.Histories = 3
 	}
-	cases := []struct {
-		name string
-		run  func(*env)
-	}{
+	cases := []testCase{
 		{"Claims", claims},
 		{"StoredThrough", storedThrough},
 		{"FencedBatchWritesNothing", fencedBatch},
@@ -70,7 +68,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"ConcurrentClaims", concurrentClaims},
 		{"Histories", histories},
 	}
-	for _, c := range cases {
+	for _, c := range slices.Concat(cases, closingCases) {
 		t.Run(c.name, func(t *testing.T) {
 			if opts.Serial == "" {
 				t.Parallel()
@@ -78,6 +76,11 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 			c.run(&env{T: t, store: open(t), opts: opts, open: open, claims: map[aggregate.Partition]aggregate.Claim{}})
 		})
 	}
+}
+
+type testCase struct {
+	name string
+	run  func(*env)
 }
 
 // env is one case with its store.

@@ -1,0 +1,67 @@
+package scoring
+
+import (
+	"clickgate/gateway/click"
+	"clickgate/scoring/iforest"
+)
+
+// Judge makes the verdicts of the second pass, when an hour is whole: from what is
+// stored with the clicks, in order of event time, so that it does not matter which
+// gateway saw a click when. Safe for concurrent use.
+type Judge struct {
+	policy  Policy
+	hash    uint64
+	model   *iforest.Model
+	maxKeys int
+}
+
+// judgeSeed scatters entities over the tables of a pass. It may be known, unlike a
+// gateway's seed: the keys are pseudonyms already, which no sender can choose.
+const judgeSeed = 1
+
+// kept are the reasons of a stored verdict that its evidence does not tell again.
+const kept = click.Reasons(1 << click.ReasonNoPrice)
+
+// NewJudge returns the judge of a policy and a model, nil for none. It refuses a
+// model of other vectors.
+func NewJudge(cfg Config, model *iforest.Model) (*Judge, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if _, err := iforest.NewHolder(Features, VectorVersion).Swap(model); err != nil {
+		return nil, err
+	}
+	return &Judge{policy: cfg.Policy, hash: cfg.Policy.Hash(), model: model, maxKeys: cfg.MaxKeys}, nil
+}
+
+// Hashes name the policy and the model, 0 for none.
+func (j *Judge) Hashes() (policy, model uint64) {
+	if j.model != nil {
+		model = j.model.Hash()
+	}
+	return j.hash, model
+}
+
+// Begin starts a pass over the clicks of one source with nothing remembered. The
+// function it returns takes them in order of event time and id, from one goroutine,
+// and returns their verdicts: what lists said of agent and address is kept as it was
+// stored, rates and model score are worked out again. A click with a vector of
+// another version, or none, is not counted and keeps its verdict.
+func (j *Judge) Begin(tenantID, sourceID string) (func(*click.Click) click.Verdict, error) {
+	seen, err := newEntities(j.maxKeys, judgeSeed)
+	if err != nil {
+		return nil, err
+	}
+	return func(c *click.Click) click.Verdict {
+		v := c.Verdict
+		if v.VectorVersion != VectorVersion {
+			return v
+		}
+		seen.observe(&v.Vector, c, c.Flags&click.FlagAddressUnknown == 0)
+		askModel(&v, j.model)
+		d := Decide(&j.policy, c.Flags, &v.Vector)
+		v.State, v.Score, v.PolicyHash = d.State, d.Score, j.hash
+		v.Reasons = v.Reasons&kept | d.Reasons
+		return v
+	}, nil
+}

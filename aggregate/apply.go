@@ -84,6 +84,10 @@ func applyClicks(ctx context.Context, tx Tx, rows []ClickRow, counts *counter) e
 		return nil
 	}
 	first, copies := splitCopies(rows)
+	late, err := touchUnits(ctx, tx, first)
+	if err != nil {
+		return err
+	}
 	matches, err := tx.BillableBefore(ctx, probes(first))
 	if err != nil {
 		return err
@@ -101,7 +105,10 @@ func applyClicks(ctx context.Context, tx Tx, rows []ClickRow, counts *counter) e
 		}
 	}
 	assignMatches(fresh, first, inserted, matches)
-	if dups := provisionalDuplicates(fresh); len(dups) > 0 {
+	if err := insertLate(ctx, tx, fresh, late); err != nil {
+		return err
+	}
+	if dups := provisionalDuplicates(fresh, late); len(dups) > 0 {
 		if err := tx.MarkDuplicates(ctx, dups); err != nil {
 			return err
 		}
@@ -110,6 +117,53 @@ func applyClicks(ctx context.Context, tx Tx, rows []ClickRow, counts *counter) e
 		counts.click(&fresh[i])
 	}
 	return applyDropped(ctx, tx, dropped, counts)
+}
+
+// touchUnits holds the units of rows open for the transaction and returns those that
+// are sealed already: what comes for them is late.
+func touchUnits(ctx context.Context, tx Tx, rows []ClickRow) (late map[Unit]bool, err error) {
+	seen := make(map[Unit]struct{})
+	var units []Unit
+	for _, row := range rows {
+		u := UnitOf(row.Click)
+		if _, ok := seen[u]; !ok {
+			seen[u] = struct{}{}
+			units = append(units, u)
+		}
+	}
+	slices.SortFunc(units, compareUnits)
+	sealed, err := tx.TouchUnits(ctx, units)
+	if err != nil {
+		return nil, err
+	}
+	late = make(map[Unit]bool)
+	for i, u := range units {
+		if sealed[i] {
+			late[u] = true
+		}
+	}
+	return late, nil
+}
+
+func compareUnits(a, b Unit) int {
+	return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.SourceID, b.SourceID), cmp.Compare(a.Hour, b.Hour))
+}
+
+func insertLate(ctx context.Context, tx Tx, fresh []candidate, late map[Unit]bool) error {
+	if len(late) == 0 {
+		return nil
+	}
+	var keys []EventKey
+	var units []Unit
+	for i := range fresh {
+		if u := UnitOf(fresh[i].row.Click); late[u] {
+			keys, units = append(keys, KeyOf(fresh[i].row.Click)), append(units, u)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return tx.InsertLate(ctx, keys, units)
 }
 
 // splitCopies keeps the first copy of each event, in key order (two aggregators

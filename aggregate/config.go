@@ -13,6 +13,17 @@ type Config struct {
 	MaxRecords  int           `yaml:"max_records"`  // per partition batch
 	MaxWait     time.Duration `yaml:"max_wait"`     // longest wait for a batch to fill on the broker
 	RetryPause  time.Duration `yaml:"retry_pause"`  // between tries while the store is away
+	Close       CloseConfig   `yaml:"close"`
+}
+
+// CloseConfig is how hours are closed.
+type CloseConfig struct {
+	Interval time.Duration `yaml:"interval"` // between looks for hours that may close; 0 closes none in this process
+	Lease    time.Duration `yaml:"lease"`    // how long a closer that died keeps its hour
+	Batch    int           `yaml:"batch"`    // clicks read at once
+	// SuspectValidBelow is the score below which a suspect click is valid when its
+	// hour closes; the others are invalid. 0: none is billed.
+	SuspectValidBelow float64 `yaml:"suspect_valid_below"`
 }
 
 // DefaultConfig returns the defaults.
@@ -23,6 +34,7 @@ func DefaultConfig() Config {
 		MaxRecords:  5_000,
 		MaxWait:     100 * time.Millisecond,
 		RetryPause:  time.Second,
+		Close:       CloseConfig{Interval: 10 * time.Second, Lease: 5 * time.Minute, Batch: 5_000},
 	}
 }
 
@@ -42,6 +54,21 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("aggregate.max_wait: %s is out of range; use 1ms to 10s", c.MaxWait)
 	case c.RetryPause < 10*time.Millisecond || c.RetryPause > time.Minute:
 		return fmt.Errorf("aggregate.retry_pause: %s is out of range; use 10ms to 1m", c.RetryPause)
+	}
+	return c.Close.Validate()
+}
+
+// Validate reports the first impossible value, by key and remedy.
+func (c *CloseConfig) Validate() error {
+	switch {
+	case c.Interval != 0 && (c.Interval < 10*time.Millisecond || c.Interval > time.Hour):
+		return fmt.Errorf("aggregate.close.interval: %s is out of range; use 10ms to 1h, or 0 to close no hours in this process", c.Interval)
+	case c.Lease < time.Second || c.Lease > time.Hour:
+		return fmt.Errorf("aggregate.close.lease: %s is out of range; use 1s to 1h", c.Lease)
+	case c.Batch < 1 || c.Batch > 100_000:
+		return fmt.Errorf("aggregate.close.batch: %d is out of range; use 1 to 100000", c.Batch)
+	case !(c.SuspectValidBelow >= 0 && c.SuspectValidBelow <= 1):
+		return fmt.Errorf("aggregate.close.suspect_valid_below: %v is out of range; use 0 to 1", c.SuspectValidBelow)
 	}
 	return nil
 }

@@ -70,11 +70,11 @@ type identity struct {
 // provisionalDuplicates decides, in event-time order, which of the fresh valid
 // clicks repeat a stored one or each other, and changes their verdict. It is the
 // provisional answer of open hours: the closer decides again when the hour is
-// whole, whatever the order of arrival.
-func provisionalDuplicates(fresh []candidate) []DuplicateOf {
+// whole, whatever the order of arrival, and alone decides of late clicks.
+func provisionalDuplicates(fresh []candidate, late map[Unit]bool) []DuplicateOf {
 	order := make([]*candidate, 0, len(fresh))
 	for i := range fresh {
-		if fresh[i].state == click.Valid {
+		if fresh[i].state == click.Valid && !late[UnitOf(fresh[i].row.Click)] {
 			order = append(order, &fresh[i])
 		}
 	}

@@ -69,7 +69,7 @@ func TestProvisionalDuplicates(t *testing.T) {
 					candidates[i].match = Match{eventID(testTime, 99), testTime + f.match}
 				}
 			}
-			dups := provisionalDuplicates(candidates)
+			dups := provisionalDuplicates(candidates, nil)
 			wantDups := 0
 			for i, f := range c.clicks {
 				before := rows[i].Verdict.State
@@ -101,7 +101,7 @@ func TestDuplicatesKeepReasons(t *testing.T) {
 	a := newRow(1, testTime, samePerson)
 	b := newRow(2, testTime+second, samePerson, func(c *click.Click) { c.Verdict.Reasons = relay })
 	other := newRow(3, testTime+second, samePerson, func(c *click.Click) { c.TenantID = "acmf" })
-	got := provisionalDuplicates([]candidate{newCandidate(b), newCandidate(other), newCandidate(a)})
+	got := provisionalDuplicates([]candidate{newCandidate(b), newCandidate(other), newCandidate(a)}, nil)
 	want := []DuplicateOf{{KeyOf(b.Click), relay.Set(click.ReasonDoubleClick)}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)

@@ -92,6 +92,8 @@ const (
 	ReasonTimeCoarse
 	ReasonTruncated
 	ReasonModel
+	ReasonConfirmed
+	ReasonReleased
 	NumReasons
 )
 
@@ -128,6 +130,8 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReasonTimeFallback:    {"TIME_FALLBACK", ClassInfo, "The event time comes from a fallback field."},
 	ReasonTimeCoarse:      {"TIME_COARSE", ClassInfo, "The event time is precise to whole seconds only."},
 	ReasonModel:           {"MODEL", ClassSIVT, "The isolation forest sets the click easily apart from ordinary ones."},
+	ReasonConfirmed:       {"CONFIRMED", ClassSIVT, "An analyst confirmed invalid traffic."},
+	ReasonReleased:        {"RELEASED", ClassInfo, "An analyst released the click."},
 	ReasonTruncated:       {"TRUNCATED", ClassInfo, "A text was cut to its documented limit."},
 }
 

@@ -1,0 +1,316 @@
+package aggregate_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"clickgate/aggregate"
+	"clickgate/gateway/click"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+)
+
+// ledgerRows are the immutable rows, to be compared before and after.
+func (d *desk) ledgerRows() (out []any) {
+	d.Helper()
+	for _, u := range d.units() {
+		out = append(out, u)
+	}
+	bill, err := d.store.Billing(d.Context(), aggregate.BillingQuery{})
+	d.must(err)
+	for _, b := range bill {
+		out = append(out, b)
+	}
+	return out
+}
+
+func (d *desk) statement() (aggregate.StatementData, *aggregate.Statement) {
+	d.Helper()
+	data, err := d.store.Statement(d.Context(), aggregate.BillingQuery{})
+	d.must(err)
+	s, err := aggregate.MakeStatement(&data)
+	d.must(err)
+	return data, s
+}
+
+// TestLateClicks: what comes after an hour closed is judged as if it had been there,
+// changes nothing in the closed rows, and becomes an adjustment when it is valid.
+func TestLateClicks(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	first := d.click(1, aggregate.TestTime+10*second, token(1))
+	plain := d.click(2, aggregate.TestTime+20*second, person(2))
+	d.put(first, plain)
+	d.ended(aggregate.TestTime + 2*hour)
+	if n := d.round(); n != 1 {
+		t.Fatalf("%d units closed", n)
+	}
+	before := d.ledgerRows()
+
+	earlier := d.click(3, aggregate.TestTime+9*second, token(1))   // earlier than the billed one, still the second
+	double := d.click(4, aggregate.TestTime+21_999_999, person(2)) // 1.999999 s after plain
+	other := d.click(5, aggregate.TestTime+30*second, person(3))   // new
+	twin := d.click(6, aggregate.TestTime+31*second, person(3))    // its double click, late as well
+	bot := d.click(7, aggregate.TestTime+40*second, func(c *click.Click) { c.Verdict.State = click.GIVT })
+	d.put(earlier, double, other, twin, bot)
+	d.balanced()
+	if diff := cmp.Diff(before, d.ledgerRows()); diff != "" {
+		t.Errorf("closed rows changed with late clicks:\n%s", diff)
+	}
+	d.clock = d.clock.Add(time.Hour)
+	if n := d.round(); n != 0 {
+		t.Errorf("%d units closed again", n)
+	}
+	for c, want := range map[*click.Click]string{
+		first: "valid []", plain: "valid []", earlier: "duplicate [DOUBLE_CLICK]", double: "duplicate [DOUBLE_CLICK]",
+		other: "valid []", twin: "duplicate [DOUBLE_CLICK]", bot: "givt []",
+	} {
+		if got := d.state(c); fmt.Sprint(got.State, got.Reasons.Codes()) != want {
+			t.Errorf("click %d is %v %v, want %s", c.Ingest.Seq-1, got.State, got.Reasons.Codes(), want)
+		}
+	}
+	if diff := cmp.Diff(before, d.ledgerRows()); diff != "" {
+		t.Errorf("closed rows changed with adjustments:\n%s", diff)
+	}
+	data, s := d.statement()
+	if len(data.Adjustments) != 1 || data.Adjustments[0].EventID != other.EventID || data.Adjustments[0].Micros != 250_000 ||
+		data.Adjustments[0].Cause != aggregate.CauseLate || data.Adjustments[0].Waived != "" {
+		t.Errorf("adjustments %+v", data.Adjustments)
+	}
+	if s.Totals[0].DueMicros != 750_000 || s.Totals[0].DebitMicros != 250_000 {
+		t.Errorf("totals %+v", s.Totals)
+	}
+	d.balanced()
+	if n := d.round(); n != 0 || len(d.lateUnits()) != 0 {
+		t.Errorf("late clicks are worked off twice: %d, %v", n, d.lateUnits())
+	}
+	if data, _ := d.statement(); len(data.Adjustments) != 1 {
+		t.Errorf("adjustments after another round: %+v", data.Adjustments)
+	}
+}
+
+func (d *desk) lateUnits() []aggregate.Unit {
+	d.Helper()
+	units, err := d.store.LateUnits(d.Context())
+	d.must(err)
+	return units
+}
+
+func (d *desk) decide(c *click.Click, decision aggregate.Decision) aggregate.Decided {
+	d.Helper()
+	out, err := aggregate.Decide(d.Context(), d.store, aggregate.DecisionRequest{
+		TenantID: c.TenantID, EventID: c.EventID, Decision: decision, Seen: aggregate.AnyRevision, Who: "ana", Why: "looked", At: d.clock.UnixMicro(),
+	})
+	d.must(err)
+	return out
+}
+
+// TestInvoiceEndsDebits: after the invoice nothing is charged, credits go on for 60
+// days, and what is waived is still on record.
+func TestInvoiceEndsDebits(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	a, b, c := d.click(1, aggregate.TestTime), d.click(2, aggregate.TestTime), d.click(3, aggregate.TestTime)
+	d.put(a, b, c)
+	d.ended(aggregate.TestTime + 2*hour)
+	d.round()
+	if got := d.decide(a, aggregate.DecisionConfirm); got.Adjustment == nil || got.Adjustment.Micros != -250_000 || got.Adjustment.Waived != "" || !got.Closed {
+		t.Errorf("before the invoice: %+v", got.Adjustment)
+	}
+	issued := aggregate.NextMonth(aggregate.TestTime)
+	d.must(d.store.IssueInvoice(t.Context(), aggregate.Invoice{TenantID: "acme", Month: aggregate.MonthOf(aggregate.TestTime), IssuedAt: issued, IssuedBy: "bill"}))
+	d.clock = time.UnixMicro(issued + aggregate.CreditWindow - 1)
+	if got := d.decide(b, aggregate.DecisionConfirm); got.Adjustment.Waived != "" || got.Adjustment.Micros != -250_000 {
+		t.Errorf("credit within 60 days: %+v", got.Adjustment)
+	}
+	d.put(d.click(9, aggregate.TestTime))
+	d.round()
+	if got := d.decide(a, aggregate.DecisionRelease); got.State != click.Valid || got.Adjustment.Waived == "" || got.Adjustment.Micros != 250_000 {
+		t.Errorf("debit after the invoice: %+v", got)
+	}
+	d.clock = time.UnixMicro(issued + aggregate.CreditWindow)
+	if got := d.decide(c, aggregate.DecisionConfirm); got.Adjustment.Waived == "" {
+		t.Errorf("credit after 60 days: %+v", got.Adjustment)
+	}
+	_, s := d.statement()
+	want := aggregate.StatementLine{
+		TenantID: "acme", Currency: "EUR", ClosedClicks: 3, ClosedMicros: 750_000, CreditMicros: -250_000, DueMicros: 500_000,
+		LaterMicros: -250_000, WaivedMicros: 250_000 + 250_000 - 250_000,
+	}
+	if diff := cmp.Diff([]aggregate.StatementLine{want}, s.Totals); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
+	}
+	d.balanced()
+}
+
+// TestDecisions in open and closed hours, one after the other on the same click.
+func TestDecisions(t *testing.T) {
+	t.Parallel()
+	flagged := func(s click.State, r click.Reason) func(*click.Click) {
+		return func(c *click.Click) { c.Verdict.State, c.Verdict.Reasons = s, click.Reasons(0).Set(r) }
+	}
+	d := newDesk(t)
+	sivt := d.click(1, aggregate.TestTime, flagged(click.SIVT, click.ReasonRateIP))
+	valid := d.click(2, aggregate.TestTime, token(9))
+	repeat := d.click(3, aggregate.TestTime+5*second, token(9))
+	test := d.click(4, aggregate.TestTime, flagged(click.Test, click.ReasonTest))
+	suspect := d.click(5, aggregate.TestTime, flagged(click.Suspect, click.ReasonRateIP))
+	d.put(sivt, valid, repeat, test, suspect)
+
+	if got := d.decide(sivt, aggregate.DecisionRelease); got.State != click.Valid || got.Closed || got.Adjustment != nil {
+		t.Errorf("release in an open hour: %+v", got)
+	}
+	if got := d.decide(sivt, aggregate.DecisionNote); got.State != click.Valid {
+		t.Errorf("a note changes the state to %v", got.State)
+	}
+	d.decide(suspect, aggregate.DecisionConfirm)
+	d.balanced()
+	for _, c := range []*click.Click{test} {
+		_, err := aggregate.Decide(t.Context(), d.store, aggregate.DecisionRequest{
+			TenantID: "acme", EventID: c.EventID, Decision: aggregate.DecisionRelease, Seen: -1, Who: "ana", Why: "x",
+		})
+		if !errors.Is(err, aggregate.ErrRefused) {
+			t.Errorf("release of a test click: %v", err)
+		}
+	}
+	_, err := aggregate.Decide(t.Context(), d.store, aggregate.DecisionRequest{
+		TenantID: "acme", EventID: sivt.EventID, Decision: aggregate.DecisionConfirm, Seen: 1, Who: "ben", Why: "x",
+	})
+	if !errors.Is(err, aggregate.ErrChanged) {
+		t.Errorf("a decision on an old verdict: %v", err)
+	}
+	d.ended(aggregate.TestTime + 2*hour)
+	d.round()
+	for c, want := range map[*click.Click]string{
+		sivt: "valid [RELEASED]", valid: "valid []", repeat: "duplicate [REPEAT]", suspect: "sivt [RATE_IP CONFIRMED]",
+	} {
+		if got := d.state(c); fmt.Sprint(got.State, got.Reasons.Codes()) != want {
+			t.Errorf("after closing %v %v, want %s", got.State, got.Reasons.Codes(), want)
+		}
+	}
+	before := d.ledgerRows()
+	if got := d.decide(repeat, aggregate.DecisionRelease); got.State != click.Duplicate || got.Adjustment != nil {
+		t.Errorf("release of a repeat whose click is billed: %+v", got)
+	}
+	if got := d.decide(valid, aggregate.DecisionConfirm); got.State != click.SIVT || got.Adjustment.Micros != -250_000 {
+		t.Errorf("confirm of a billed click: %+v", got)
+	}
+	if got := d.decide(repeat, aggregate.DecisionRelease); got.State != click.Valid || got.Adjustment.Micros != 250_000 {
+		t.Errorf("release of a repeat whose click is not billed any more: %+v", got)
+	}
+	if diff := cmp.Diff(before, d.ledgerRows()); diff != "" {
+		t.Errorf("closed rows changed:\n%s", diff)
+	}
+	d.balanced()
+}
+
+// TestFencedCloser: a closer that lost its lease writes nothing.
+func TestFencedCloser(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.put(d.click(1, aggregate.TestTime))
+	u := aggregate.UnitOf(d.click(1, aggregate.TestTime))
+	d.ended(aggregate.TestTime + 2*hour)
+	old, err := d.store.Lease(t.Context(), u, "zombie", minute)
+	d.must(err)
+	if n := d.round(); n != 0 {
+		t.Fatalf("%d units closed under another's lease", n)
+	}
+	d.clock = d.clock.Add(time.Minute)
+	if n := d.round(); n != 1 {
+		t.Fatalf("%d units closed after the lease ended", n)
+	}
+	err = d.store.InClosing(t.Context(), u, old, func(aggregate.ClosingTx) error {
+		t.Error("the zombie is let in")
+		return nil
+	})
+	if !errors.Is(err, aggregate.ErrNotLeased) {
+		t.Errorf("the zombie's transaction: %v", err)
+	}
+}
+
+// TestCloseNow closes what is not due, in order, and says who asked.
+func TestCloseNow(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.put(d.click(1, aggregate.TestTime), d.click(2, aggregate.TestTime+hour), d.click(3, aggregate.TestTime, source("other")))
+	closed, err := d.closer.CloseNow(t.Context(), "acme", "shop", aggregate.TestTime+hour, "ana", "demo")
+	d.must(err)
+	units := d.units()
+	if len(closed) != 1 || len(units) != 1 || units[0].Forced != "closed by ana: demo" || units[0].SourceID != "shop" {
+		t.Fatalf("closed %v: %+v", closed, units)
+	}
+	d.put(d.click(4, aggregate.TestTime+second))
+	d.round()
+	if data, _ := d.statement(); len(data.Adjustments) != 1 {
+		t.Errorf("adjustments %+v", data.Adjustments)
+	}
+}
+
+// TestClosedHoursAddUp: whatever is decided, closed and late in whatever order,
+// closed hours and adjustments explain the counts, and no identity is billed twice.
+func TestClosedHoursAddUp(t *testing.T) {
+	t.Parallel()
+	adjustments, checks := 0, 0
+	rapid.Check(t, func(rt *rapid.T) {
+		if checks++; checks > 25 {
+			return
+		}
+		d := newDesk(t)
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
+		var clicks []*click.Click
+		n := uint64(0)
+		add := func() {
+			n++
+			at := aggregate.TestTime + rng.Int64N(hour)
+			c := d.click(n, at, person(byte(rng.IntN(4))), func(c *click.Click) {
+				c.Verdict.State = []click.State{click.Valid, click.Valid, click.Suspect, click.SIVT, click.GIVT}[rng.IntN(5)]
+				if rng.IntN(2) == 0 {
+					c.ClickID = click.ID{0: 0xee, 15: byte(rng.IntN(6))}
+				}
+			})
+			clicks = append(clicks, c)
+			d.put(c)
+		}
+		for range 12 {
+			add()
+		}
+		d.ended(aggregate.TestTime + 2*hour)
+		for range 25 {
+			switch rng.IntN(4) {
+			case 0:
+				add()
+			case 1:
+				d.round()
+			default:
+				_, err := aggregate.Decide(t.Context(), d.store, aggregate.DecisionRequest{
+					TenantID: "acme", EventID: clicks[rng.IntN(len(clicks))].EventID, Decision: aggregate.Decision(1 + rng.IntN(3)),
+					Seen: aggregate.AnyRevision, Who: "ana", Why: "looked", At: d.clock.UnixMicro(),
+				})
+				if err != nil && !errors.Is(err, aggregate.ErrRefused) {
+					rt.Fatal(err)
+				}
+			}
+			d.balanced()
+		}
+		d.round()
+		d.balanced()
+		billed := map[click.ID]int{}
+		for _, c := range clicks {
+			if got := d.state(c); got.State == click.Valid && !c.ClickID.IsZero() {
+				if billed[c.ClickID]++; billed[c.ClickID] > 1 {
+					rt.Fatalf("click %v is billed twice", c.ClickID)
+				}
+			}
+		}
+		data, _ := d.statement()
+		adjustments += len(data.Adjustments)
+	})
+	if adjustments < 25 {
+		t.Errorf("only %d adjustments were made", adjustments)
+	}
+}

@@ -33,10 +33,16 @@ import (
 // Options are what a process brings in from outside its configuration.
 type Options struct {
 	Logger   *slog.Logger
-	Registry *prometheus.Registry
+	Registry Registry
 	// StoredThrough binds the release of the spool to the store; see
 	// durable.Dependencies. Nil in a cluster, where Kafka is the log.
 	StoredThrough func(ctx context.Context, topic string) (map[int32]int64, error)
+}
+
+// Registry is where a process registers its metrics, and what /metrics shows.
+type Registry interface {
+	prometheus.Registerer
+	prometheus.Gatherer
 }
 
 // NewRegistry returns a registry with the Go runtime's and the process's metrics.

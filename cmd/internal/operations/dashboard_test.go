@@ -91,6 +91,9 @@ func TestDashboard(t *testing.T) {
 		for _, l := range unknownLabels(q, list) {
 			t.Errorf("%s: its metrics have no label %s", where, l)
 		}
+		for _, v := range unknownValues(q, list) {
+			t.Errorf("%s: its metric never has %s", where, v)
+		}
 	}
 	if len(queries) < 25 {
 		t.Errorf("only %d queries were found", len(queries))

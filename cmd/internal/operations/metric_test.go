@@ -18,6 +18,9 @@ type metric struct {
 	name, kind, help string
 	labels           []string // in order of the alphabet
 	processes        []string // that show it, in order of the alphabet
+	// values are those that labels have from the start. A metric has all of them or,
+	// where they appear with their first event, none.
+	values map[string][]string
 }
 
 // component is the part of the program that a metric belongs to, by its name.
@@ -93,7 +96,7 @@ func inOrder(byName map[string]metric) []metric {
 
 // metricsOf asks a collector for what it describes, and for the types of it.
 func metricsOf(c prometheus.Collector) ([]metric, error) {
-	kinds, err := kindsOf(c)
+	kinds, values, err := samples(c)
 	if err != nil {
 		return nil, err
 	}
@@ -106,6 +109,7 @@ func metricsOf(c prometheus.Collector) ([]metric, error) {
 		if m.kind = cmp.Or(kinds[d], vecKind(c)); m.kind == "" {
 			return nil, fmt.Errorf("%s: its type cannot be told; it is neither a vector nor does it collect anything", m.name)
 		}
+		m.values = values[d]
 		list = append(list, m)
 	}
 	if len(list) == 0 {
@@ -125,18 +129,26 @@ func descriptions(c prometheus.Collector) (list []string) {
 	return list
 }
 
-// kindsOf reads types off values, by description.
-func kindsOf(c prometheus.Collector) (map[string]string, error) {
+// samples reads types and label values off what a collector has already, by
+// description.
+func samples(c prometheus.Collector) (kinds map[string]string, values map[string]map[string][]string, err error) {
 	ch := make(chan prometheus.Metric)
 	go func() { c.Collect(ch); close(ch) }()
-	kinds := map[string]string{}
+	kinds, values = map[string]string{}, map[string]map[string][]string{}
 	var errs []error
 	for m := range ch {
 		var value dto.Metric
 		errs = append(errs, m.Write(&value))
-		kinds[m.Desc().String()] = kindOf(&value)
+		d := m.Desc().String()
+		kinds[d] = kindOf(&value)
+		if values[d] == nil {
+			values[d] = map[string][]string{}
+		}
+		for _, l := range value.GetLabel() {
+			values[d][l.GetName()] = append(values[d][l.GetName()], l.GetValue())
+		}
 	}
-	return kinds, errors.Join(errs...)
+	return kinds, values, errors.Join(errs...)
 }
 
 func kindOf(m *dto.Metric) string {

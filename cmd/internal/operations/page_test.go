@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write docs/metrics.md anew")
 var bounds = map[string]string{
 	"cause":   "causes in the program's text",
 	"code":    "status codes, or error codes of docs/api.md",
-	"entry":   "ways that a click may come: click, beacon, batch, log",
+	"entry":   "ways that a click may come: c, b, batch, log",
 	"kind":    "kinds of log lines",
 	"outcome": "outcomes in the program's text",
 	"page":    "routes of the console",

@@ -70,9 +70,10 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 10s) each.
 	@tools/fuzz $(FUZZTIME)
 
 .PHONY: generate
-generate: $(BIN)/.tools ## Generate code from click.proto.
+generate: $(BIN)/.tools ## Generate code from click.proto, and docs/metrics.md.
 	@command -v protoc >/dev/null || { echo "protoc not found; install it (Debian package protobuf-compiler)"; exit 1; }
 	PATH="$(CURDIR)/$(BIN):$$PATH" protoc --go_out=. --go_opt=paths=source_relative gateway/click/clickpb/click.proto
+	go test ./cmd/internal/operations -run '^TestMetricsPage$$' -update
 
 .PHONY: clean
 clean: ## Remove what was built and installed in this folder; data folders stay.

@@ -31,7 +31,7 @@ const module = "clickgate"
 var stages = []string{
 	"testdata",
 	"gateway/click", "gateway/edge", "gateway/token", "gateway/seal", "gateway/rawlog", "gateway/control",
-	"gateway/stream", "gateway/spool", "gateway/durable", "gateway",
+	"gateway/stream", "gateway/spool", "gateway/durable", "gateway/admin", "gateway",
 	"scoring", "aggregate", "timescale", "alerts", "cmd",
 }
 

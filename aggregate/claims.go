@@ -76,6 +76,9 @@ func (s *session) drop(_ context.Context, _ *kgo.Client, lost map[string][]int32
 	defer s.mu.Unlock()
 	for topic, partitions := range lost {
 		for _, p := range partitions {
+			if o := s.claims[topic][p]; o != nil {
+				s.metrics.forget(o.partition)
+			}
 			delete(s.claims[topic], p)
 		}
 	}

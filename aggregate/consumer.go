@@ -172,18 +172,21 @@ func (s *session) apply(ctx context.Context, fetches kgo.Fetches) error {
 	g.SetLimit(parallelBatches)
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if len(f.Records) > 0 {
-			g.Go(func() error { return s.applyPartition(ctx, f.Records) })
+			g.Go(func() error { return s.applyPartition(ctx, f.Records, f.HighWatermark) })
 		}
 	})
 	return g.Wait()
 }
 
-func (s *session) applyPartition(ctx context.Context, records []*kgo.Record) error {
+// applyPartition writes a batch; end is the offset behind the partition's last
+// record as the broker told it.
+func (s *session) applyPartition(ctx context.Context, records []*kgo.Record, end int64) error {
 	first := records[0]
 	o := s.owned(first.Topic, first.Partition)
 	if o == nil {
 		return nil // revoked between the fetch and now; its new owner reads it
 	}
+	s.metrics.left(o.partition, end-o.claim.Next)
 	for i, r := range records {
 		if want := o.claim.Next + int64(i); r.Offset != want {
 			return fmt.Errorf("%w: %s has offset %d next, the store wants %d; %s", ErrGap, o.partition, r.Offset, want, afterGap)
@@ -195,6 +198,7 @@ func (s *session) applyPartition(ctx context.Context, records []*kgo.Record) err
 		return fmt.Errorf("writing %s at offset %d: %w", o.partition, batch.First, err)
 	}
 	o.claim.Next = batch.Next
+	s.metrics.left(o.partition, end-batch.Next)
 	s.metrics.batch(&res, batch, s.dep.Now())
 	// For lag tools only; losing it does not matter.
 	s.client.MarkCommitRecords(records[len(records)-1])

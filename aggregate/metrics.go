@@ -12,6 +12,7 @@ import (
 type metrics struct {
 	mu      sync.Mutex
 	byState [click.NumStates]int64
+	behind  map[Partition]int64 // records not stored, of the partitions held
 
 	events        *prometheus.CounterVec
 	copies        prometheus.Counter
@@ -23,6 +24,7 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
+		behind: make(map[Partition]int64),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clickgate_aggregate_events_total",
 			Help: "Events stored for the first time, by provisional state.",
@@ -50,8 +52,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Ends of consumer sessions by cause: fenced, gap or other.",
 		}, []string{"cause"}),
 	}
+	lag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "clickgate_aggregate_lag_records",
+		Help: "Records of the partitions held that were in Kafka at the last fetch and are not stored.",
+	}, m.lag)
 	if reg != nil {
-		reg.MustRegister(m.events, m.copies, m.poison, m.records, m.freshness, m.sessionErrors)
+		reg.MustRegister(lag, m.events, m.copies, m.poison, m.records, m.freshness, m.sessionErrors)
 	}
 	return m
 }
@@ -77,6 +83,30 @@ func (m *metrics) batch(res *Result, b *Batch, now time.Time) {
 		}
 		m.freshness.Observe(now.Sub(time.UnixMicro(oldest)).Seconds())
 	}
+}
+
+// left notes how many records of a partition are still to be stored.
+func (m *metrics) left(p Partition, records int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.behind[p] = max(0, records)
+}
+
+// forget leaves a partition to its next owner.
+func (m *metrics) forget(p Partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.behind, p)
+}
+
+func (m *metrics) lag() float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var sum int64
+	for _, n := range m.behind {
+		sum += n
+	}
+	return float64(sum)
 }
 
 // Counts returns the events stored for the first time since the start, by

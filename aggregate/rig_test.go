@@ -124,7 +124,7 @@ func (a *running) stop() {
 	})
 }
 
-// metric returns the value of a counter, or the sum of a histogram.
+// metric returns the value of a counter or gauge, or the sum of a histogram.
 func (a *running) metric(name string, labels ...string) float64 {
 	a.rig.Helper()
 	families, err := a.reg.Gather()
@@ -137,7 +137,7 @@ func (a *running) metric(name string, labels ...string) float64 {
 			if len(labels) > 0 && m.GetLabel()[0].GetValue() != labels[0] {
 				continue
 			}
-			return m.GetCounter().GetValue() + m.GetHistogram().GetSampleSum()
+			return m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetHistogram().GetSampleSum()
 		}
 	}
 	return 0

@@ -45,7 +45,7 @@ func TestHoles(t *testing.T) {
 		for _, o := range c.offsets {
 			records = append(records, &kgo.Record{Topic: stream.ClicksTopic, Partition: c.partition, Offset: o})
 		}
-		if err := s.applyPartition(t.Context(), records); !errors.Is(err, c.want) {
+		if err := s.applyPartition(t.Context(), records, 0); !errors.Is(err, c.want) {
 			t.Errorf("%s: error %v, want %v", name, err, c.want)
 		}
 		if next := s.owned(stream.ClicksTopic, 0).claim.Next; next != 5 {

@@ -1,42 +1,32 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/pprof"
-	"time"
 
-	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"clickgate/gateway/admin"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-// newAdmin serves what operators and their tools need. It has its own listener,
-// so it answers while the click listener is drowning, and is never exposed.
-//
-//	/healthz      200 while the process can answer at all
-//	/readyz       200 while clicks would be taken, else 503 with the reason
-//	/metrics      Prometheus
-//	/debug/pprof  Go profiles
-func (s *Server) newAdmin() *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", s.serveReady)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.dep.Gatherer, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
-}
-
-func (s *Server) serveReady(w http.ResponseWriter, _ *http.Request) {
-	if err := s.Ready(); err != nil {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		fmt.Fprintln(w, err)
-		return
+// newAdmin serves the gateway's own state, and shows it as a metric too: what an
+// alert asks is this gateway's answer, not that of the load balancer in front.
+func (s *Server) newAdmin() (*http.Server, error) {
+	ready := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Namespace: "clickgate", Subsystem: "gateway", Name: "ready",
+		Help: "1 while clicks would be taken, as /readyz says.",
+	}, func() float64 {
+		if s.Ready() != nil {
+			return 0
+		}
+		return 1
+	})
+	if err := s.dep.Registerer.Register(ready); err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	_, _ = io.WriteString(w, "ok\n")
+	return admin.New(s.dep.Gatherer, func(context.Context) error { return s.Ready() }), nil
 }
 
 var errDraining = errors.New("the gateway is draining")

@@ -251,7 +251,7 @@ func (b *batch) setTexts() *fault {
 		return nil
 	}
 	var f *fault
-	_, b.click.LandingHost, f = plainLanding(it.landingURL)
+	_, b.click.LandingHost, f = edge.CheckUnlisted(it.landingURL)
 	return f.In("landing_url")
 }
 

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"crypto/sha256"
-	"strings"
 
 	"clickgate/gateway/edge"
 )
@@ -20,7 +19,7 @@ func (e *event) landing(p *params, needed bool) (location string, f *fault) {
 	case url == "":
 		return "", nil
 	case sealed:
-		location, e.click.LandingHost, f = plainLanding(url)
+		location, e.click.LandingHost, f = edge.CheckUnlisted(url)
 	default:
 		location, e.click.LandingHost, f = e.source.Tenant.Landing.Check(url)
 	}
@@ -49,51 +48,3 @@ func (e *event) destination(u string) (url string, sealed bool, f *fault) {
 }
 
 var faultOtherLanding = fault{Code: codeLandingOther, Field: "u", Message: "u is not the landing that the token was made for"}
-
-// plainLanding reads an absolute http or https URL as strictly as an allow-list
-// does, wherever it leads. A URL in normal form is returned as it is, without
-// allocation.
-func plainLanding(url string) (location, host string, f *fault) {
-	authority, ok := plainAuthority(url)
-	if ok {
-		if host, f = edge.NormaliseHost(authority); f == nil && host == authority {
-			return url, host, nil
-		}
-	}
-	// Other forms go through a list of this one place.
-	scheme, rest, _ := strings.Cut(url, "://")
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		rest = rest[:i]
-	}
-	list, err := edge.NewAllowList([]string{scheme + "://" + rest})
-	if err != nil {
-		list = &edge.AllowList{} // the check says what is wrong
-	}
-	return list.Check(url)
-}
-
-// plainAuthority returns the host of a URL that can only be read in one way
-// and needs no change: lower-case scheme and host, a path, printable ASCII.
-func plainAuthority(url string) (authority string, ok bool) {
-	rest, ok := strings.CutPrefix(url, "https://")
-	if !ok {
-		if rest, ok = strings.CutPrefix(url, "http://"); !ok {
-			return "", false
-		}
-	}
-	slash := strings.IndexByte(rest, '/')
-	if slash <= 0 || len(url) > 4096 {
-		return "", false
-	}
-	for i := range slash {
-		if c := rest[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' && c != '-' {
-			return "", false // a port too: its forms are the list's business
-		}
-	}
-	for i := slash; i < len(rest); i++ {
-		if c := rest[i]; c <= ' ' || c >= 0x7f || strings.IndexByte("\"<>\\^`{|}", c) >= 0 {
-			return "", false
-		}
-	}
-	return rest[:slash], true
-}

@@ -164,7 +164,7 @@ func (w *rawWork) batchName() string {
 func (w *rawWork) setLanding(p *params) *fault {
 	url, _, f := w.destination(p.landing)
 	if f == nil && url != "" {
-		_, w.click.LandingHost, f = plainLanding(url)
+		_, w.click.LandingHost, f = edge.CheckUnlisted(url)
 	}
 	return f.In("u")
 }

@@ -66,7 +66,9 @@ func New(cfg Config, dep Dependencies) (*Server, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	s.http = s.newHTTP()
-	s.admin = s.newAdmin()
+	if s.admin, err = s.newAdmin(); err != nil {
+		return nil, err
+	}
 	if s.raw, err = s.newRaw(); err != nil {
 		return nil, err
 	}
@@ -161,6 +163,9 @@ func (s *Server) Stop(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("gateway: %d requests were still inside at the end of the drain time: %w", s.admission.inFlight.Load(), err)
 	}
+	// Shutdown knows the listener only once Serve has begun, which a stop right
+	// after the start may be ahead of; as a rule this closes it a second time.
+	_ = s.listener.Close()
 	err = errors.Join(err, s.raw.stop(ctx), s.admin.Close())
 	s.running.Wait()
 	return err

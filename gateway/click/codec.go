@@ -198,6 +198,25 @@ func nextField(b []byte) (f field, rest []byte, err error) {
 	return f, b[n:], nil
 }
 
+// fields goes through the fields of a message. It ends at the first error, that of
+// the reading or one that its user sets.
+type fields struct {
+	field
+	rest []byte
+	err  error
+}
+
+func (in *fields) next() bool {
+	if in.err != nil || len(in.rest) == 0 {
+		return false
+	}
+	in.field, in.rest, in.err = nextField(in.rest)
+	return in.err == nil
+}
+
+// message returns the fields of the message inside f.
+func (f *field) message() fields { return fields{rest: f.b, err: f.want(lenType)} }
+
 // DecodeError says which field of which message could not be read.
 type DecodeError struct {
 	Message string
@@ -214,15 +233,12 @@ func (e *DecodeError) Error() string {
 // hostile input and allocates nothing on success.
 func DecodeClick(b []byte, c *Click) error {
 	c.Reset()
-	for len(b) > 0 {
-		f, rest, err := nextField(b)
-		if err != nil {
-			return &DecodeError{"click", int(f.num), err.Error()}
-		}
-		if err := c.setField(&f); err != nil {
-			return &DecodeError{"click", int(f.num), err.Error()}
-		}
-		b = rest
+	in := fields{rest: b}
+	for in.next() {
+		in.err = c.setField(&in.field)
+	}
+	if in.err != nil {
+		return &DecodeError{"click", int(in.num), in.err.Error()}
 	}
 	if c.TenantID == "" || c.EventID.IsZero() || c.IDTime == 0 || c.EventTime == 0 {
 		return &DecodeError{"click", 0, "tenant_id, event_id, id_time or event_time is missing"}
@@ -308,21 +324,13 @@ func (c *Click) stringField(num protowire.Number) *string {
 	return nil
 }
 
+// decodeVerdict reads the message inside f.
 func decodeVerdict(f *field, v *Verdict) error {
-	if err := f.want(lenType); err != nil {
-		return err
+	in := f.message()
+	for in.next() {
+		in.err = v.setField(&in.field)
 	}
-	for b := f.b; len(b) > 0; {
-		g, rest, err := nextField(b)
-		if err != nil {
-			return err
-		}
-		if err := v.setField(&g); err != nil {
-			return err
-		}
-		b = rest
-	}
-	return nil
+	return in.err
 }
 
 func (v *Verdict) setField(f *field) error {
@@ -380,29 +388,20 @@ func (v *Verdict) decodeVector(f *field) error {
 	return nil
 }
 
+// decodeIngest reads the message inside f.
 func decodeIngest(f *field, id *IngestID) error {
-	if err := f.want(lenType); err != nil {
-		return err
-	}
-	for b := f.b; len(b) > 0; {
-		g, rest, err := nextField(b)
-		if err != nil {
-			return err
-		}
-		switch g.num {
+	in := f.message()
+	for in.next() {
+		switch in.num {
 		case 1:
-			err = g.text(&id.Gateway)
+			in.err = in.text(&id.Gateway)
 		case 2:
-			err = g.fixed(func(u uint64) { id.Boot = u })
+			in.err = in.fixed(func(u uint64) { id.Boot = u })
 		case 3:
-			err = g.fixed(func(u uint64) { id.Seq = u })
+			in.err = in.fixed(func(u uint64) { id.Seq = u })
 		}
-		if err != nil {
-			return err
-		}
-		b = rest
 	}
-	return nil
+	return in.err
 }
 
 func (f *field) want(t protowire.Type) error {

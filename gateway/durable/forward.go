@@ -29,13 +29,15 @@ type forwarder struct {
 	changed  chan struct{}
 	segments []segmentUse
 	reading  uint64 // segment of the record read last
+	oldest   int64  // receipt of the oldest unacked record read, Unix microseconds; 0 for none
 }
 
 // shipment is one spooled record on its way.
 type shipment struct {
-	seq   uint64
-	at    spool.Position
-	acked bool
+	seq      uint64
+	at       spool.Position
+	received int64 // Unix microseconds; 0 for a record that does not decode
+	acked    bool
 }
 
 // segmentUse remembers, per segment, the highest offset its records got in each
@@ -92,12 +94,13 @@ func (f *forwarder) ship(ctx context.Context, from spool.Position) error {
 		case <-ctx.Done():
 			return cmp.Or(f.failure(), ctx.Err())
 		}
-		s, err := f.begin(&e)
+		rec, received := f.log.record(e.Payload)
+		s, err := f.begin(&e, received)
 		if err != nil {
 			<-f.slots
 			return err
 		}
-		f.log.dep.Client.Produce(context.WithoutCancel(ctx), f.log.record(e.Payload), func(r *kgo.Record, err error) {
+		f.log.dep.Client.Produce(context.WithoutCancel(ctx), rec, func(r *kgo.Record, err error) {
 			f.done(s, r, err)
 		})
 	}
@@ -110,13 +113,14 @@ func (f *forwarder) failure() error {
 }
 
 // begin notes a record before it is produced; it fails when an earlier one did.
-func (f *forwarder) begin(e *spool.Entry) (*shipment, error) {
+func (f *forwarder) begin(e *spool.Entry, received int64) (*shipment, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.failed != nil {
 		return nil, f.failed
 	}
-	s := &shipment{seq: e.Seq, at: e.At}
+	s := &shipment{seq: e.Seq, at: e.At, received: received}
+	f.oldest = cmp.Or(f.oldest, received)
 	f.inFlight = append(f.inFlight, s)
 	f.read, f.reading = e.Seq, e.At.Segment
 	return s, nil
@@ -141,6 +145,9 @@ func (f *forwarder) done(s *shipment, r *kgo.Record, err error) {
 		n++
 	}
 	f.inFlight = f.inFlight[n:]
+	if f.oldest = 0; len(f.inFlight) > 0 {
+		f.oldest = f.inFlight[0].received
+	}
 }
 
 func (f *forwarder) use(segment uint64, r *kgo.Record) {
@@ -214,6 +221,17 @@ func (f *forwarder) lag() uint64 {
 	return durable - min(sent, durable)
 }
 
+// age returns how long ago the oldest record was received that Kafka has not acked.
+// It lasts over a rewind, which forgets what is in flight and not what waits.
+func (f *forwarder) age(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.oldest == 0 {
+		return 0
+	}
+	return max(0, now.Sub(time.UnixMicro(f.oldest)))
+}
+
 // drained waits until all that is durable now has been acked.
 func (f *forwarder) drained(ctx context.Context) error {
 	target := f.log.dep.Spool.Stats().DurableSeq
@@ -228,30 +246,37 @@ func (f *forwarder) drained(ctx context.Context) error {
 	return nil
 }
 
-// record turns a spooled payload into a Kafka record. A payload that does not
-// decode (it passed its CRC, so another version wrote it) goes out as it is: the
-// aggregator keeps it, byte for byte, as poison.
-func (l *Log) record(payload []byte) *kgo.Record {
+// record turns a spooled payload into a Kafka record, and says when the event was
+// received. A payload that does not decode (it passed its CRC, so another version
+// wrote it) goes out as it is: the aggregator keeps it, byte for byte, as poison.
+func (l *Log) record(payload []byte) (r *kgo.Record, received int64) {
 	kind, value := stream.Kind(payload[0]), append([]byte(nil), payload[1:]...)
-	tenant, id, err := identify(kind, value)
+	e, err := identify(kind, value)
 	if err != nil {
 		l.metrics.undecodable.Inc()
 		l.dep.Logger.Error("a spooled record does not decode; it is forwarded as it is", "error", err)
-		return stream.NewRecord(kind, tenant, nil, value, 1)
+		return stream.NewRecord(kind, e.tenant, nil, value, 1), 0
 	}
-	key := stream.AppendKey(make([]byte, 0, len(tenant)+17), tenant, id)
-	return stream.NewRecord(kind, tenant, key, value, l.partitions(kind))
+	key := stream.AppendKey(make([]byte, 0, len(e.tenant)+17), e.tenant, e.id)
+	return stream.NewRecord(kind, e.tenant, key, value, l.partitions(kind)), e.received
 }
 
-func identify(kind stream.Kind, value []byte) (tenant string, id click.ID, err error) {
+// spooled is what the forwarder reads of an event.
+type spooled struct {
+	tenant   string
+	id       click.ID
+	received int64
+}
+
+func identify(kind stream.Kind, value []byte) (spooled, error) {
 	if kind == stream.KindDeadLetter {
 		d, err := click.DecodeDeadLetter(value)
 		if err != nil {
-			return "", click.ID{}, err
+			return spooled{}, err
 		}
-		return d.TenantID, d.LetterID, nil
+		return spooled{d.TenantID, d.LetterID, d.ReceivedAt}, nil
 	}
 	var c click.Click
-	err = click.DecodeClick(value, &c)
-	return c.TenantID, c.EventID, err
+	err := click.DecodeClick(value, &c)
+	return spooled{c.TenantID, c.EventID, c.ReceivedAt}, err
 }

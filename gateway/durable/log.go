@@ -28,9 +28,12 @@ type Dependencies struct {
 	Boot    uint64 // Unix microseconds, strictly rising per gateway
 	// AckDeadline is how long Kafka may take before the spool gets a copy.
 	AckDeadline time.Duration
-	Now         func() time.Time
-	Logger      *slog.Logger
-	Registerer  prometheus.Registerer
+	// KafkaAway says that Kafka did not answer at the start: events go to the spool
+	// first until it has acked what they left there.
+	KafkaAway  bool
+	Now        func() time.Time
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
 	// StoredThrough, when set, says that a spool segment may go only when the
 	// store has passed all its records: standalone, where Kafka is transport
 	// only. It returns the next offset per partition of a topic.
@@ -68,6 +71,7 @@ func New(cfg Config, dep Dependencies) (*Log, error) {
 	l.forward = newForwarder(l)
 	l.marks = newMarker(l)
 	l.metrics = newMetrics(l, dep.Registerer)
+	l.degraded.Store(dep.KafkaAway && cfg.First == KafkaFirst)
 	return l, nil
 }
 

@@ -351,6 +351,9 @@ func TestKafkaHangs(t *testing.T) {
 	if got := r.spool.Stats().Records; got < 500 {
 		t.Fatalf("the spool took %d records, want all 500", got)
 	}
+	if age := r.log.forward.age(time.Now()); age <= 0 {
+		t.Errorf("the oldest of 500 waiting records is %v old", age)
+	}
 	hang.Store(false)
 	close(release)
 	// Back alone: sooner or later a whole round needs no spool.
@@ -372,6 +375,9 @@ func TestKafkaHangs(t *testing.T) {
 		}
 	}
 	r.stop()
+	if age := r.log.forward.age(time.Now()); age != 0 {
+		t.Errorf("nothing waits, and it is %v old", age)
+	}
 	d := r.read()
 	d.checkOnce(t, a)
 	d.checkFinal(t, 1, int(n))

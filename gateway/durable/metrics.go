@@ -22,6 +22,10 @@ func newMetrics(l *Log, reg prometheus.Registerer) *metrics {
 		Name: "clickgate_durable_spool_lag_records",
 		Help: "Durable spooled records that Kafka has not acknowledged.",
 	}, func() float64 { return float64(l.forward.lag()) })
+	age := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "clickgate_durable_spool_age_seconds",
+		Help: "Time since the receipt of the oldest spooled record that Kafka has not acknowledged; 0 for none.",
+	}, func() float64 { return l.forward.age(l.dep.Now()).Seconds() })
 	degraded := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "clickgate_durable_degraded",
 		Help: "1 while events go to the spool first because Kafka does not answer in time.",
@@ -32,7 +36,7 @@ func newMetrics(l *Log, reg prometheus.Registerer) *metrics {
 		return 0
 	})
 	if reg != nil {
-		reg.MustRegister(m.produceErrors, m.undecodable, lag, degraded)
+		reg.MustRegister(m.produceErrors, m.undecodable, lag, age, degraded)
 	}
 	return m
 }

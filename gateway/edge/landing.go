@@ -61,25 +61,48 @@ func (a *AllowList) add(entry string) error {
 // control characters and backslashes, which browsers drop or turn into
 // slashes, are refused wherever they stand, as are user names.
 func (a *AllowList) Check(raw string) (location, host string, err *Error) {
-	if err := checkLink(raw); err != nil {
+	l, err := readLink(raw)
+	if err != nil {
 		return "", "", err
+	}
+	if _, listed := a.origins[l.origin]; !listed {
+		return "", "", fail(CodeOpenRedirect, "", "the link's host, port and scheme are not on the list of landings")
+	}
+	return l.location(), l.host, nil
+}
+
+// CheckUnlisted judges a landing link like AllowList.Check, but lets it lead to any
+// place that https or http can name: for links that somebody trusted has sealed,
+// and for those that only say where a click went.
+func CheckUnlisted(raw string) (location, host string, err *Error) {
+	l, err := readLink(raw)
+	if err != nil {
+		return "", "", err
+	}
+	return l.location(), l.host, nil
+}
+
+// link is a landing link that can be read in one way only:
+// raw = scheme://authority + rest.
+type link struct {
+	origin
+	raw, authority, rest string
+}
+
+func readLink(raw string) (l link, err *Error) {
+	if err := checkLink(raw); err != nil {
+		return link{}, err
 	}
 	scheme, rest, ok := cutScheme(raw)
 	if !ok {
-		return "", "", fail(CodeOpenRedirect, "", "a landing link must begin with https:// or, where listed, http://")
+		return link{}, fail(CodeOpenRedirect, "", "a landing link must begin with https:// or, where listed, http://")
 	}
 	authority := rest
 	if n := strings.IndexAny(rest, "/?#"); n >= 0 {
 		authority = rest[:n]
 	}
 	o, err := parseOrigin(scheme, authority)
-	if err != nil {
-		return "", "", err
-	}
-	if _, listed := a.origins[o]; !listed {
-		return "", "", fail(CodeOpenRedirect, "", "the link's host, port and scheme are not on the list of landings")
-	}
-	return o.location(raw, authority, rest[len(authority):]), o.host, nil
+	return link{o, raw, authority, rest[len(authority):]}, err
 }
 
 // HostOf returns the normal host of an absolute URL of any scheme with an
@@ -180,29 +203,29 @@ func validPort(s string) bool {
 	return err == nil && n <= 65535
 }
 
-// location writes the link in normal form; raw = scheme://authority + rest.
-func (o origin) location(raw, authority, rest string) string {
-	written := authority
-	if o.port != "" {
-		written = strings.TrimSuffix(authority[:len(authority)-len(o.port)], ":")
+// location writes the link in normal form.
+func (l *link) location() string {
+	written := l.authority
+	if l.port != "" {
+		written = strings.TrimSuffix(written[:len(written)-len(l.port)], ":")
 	}
-	if strings.HasPrefix(raw, o.scheme) && written == o.host && strings.HasPrefix(rest, "/") && !needsEscape(rest) {
-		return raw
+	if strings.HasPrefix(l.raw, l.scheme) && written == l.host && strings.HasPrefix(l.rest, "/") && !needsEscape(l.rest) {
+		return l.raw
 	}
 	var b strings.Builder
-	b.Grow(len(raw) + 8)
-	b.WriteString(o.scheme)
+	b.Grow(len(l.raw) + 8)
+	b.WriteString(l.scheme)
 	b.WriteString("://")
-	b.WriteString(o.host)
-	if o.port != "" {
+	b.WriteString(l.host)
+	if l.port != "" {
 		b.WriteString(":")
-		b.WriteString(o.port)
+		b.WriteString(l.port)
 	}
-	if !strings.HasPrefix(rest, "/") {
+	if !strings.HasPrefix(l.rest, "/") {
 		b.WriteByte('/')
 	}
-	for i := range len(rest) {
-		if c := rest[i]; mustEscape(c) {
+	for i := range len(l.rest) {
+		if c := l.rest[i]; mustEscape(c) {
 			fmt.Fprintf(&b, "%%%02X", c)
 		} else {
 			b.WriteByte(c)

@@ -30,7 +30,7 @@ func EnsureControl(ctx context.Context, adm *kadm.Client, cfg *Config) error {
 func checkControl(ctx context.Context, adm *kadm.Client, cfg *Config) error {
 	meta, err := adm.Metadata(kadm.WithAuthorizedOps(ctx), ControlTopic) // past the client's cache
 	if err != nil {
-		return fmt.Errorf("kafka.brokers: cannot read topics from %v: %w", cfg.Brokers, err)
+		return fmt.Errorf("kafka.brokers: cannot read topics from %v: %w", cfg.Brokers, unanswered(err))
 	}
 	topic := meta.Topics[ControlTopic]
 	if topic.Err != nil {

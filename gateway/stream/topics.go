@@ -24,6 +24,17 @@ type Topics struct {
 	DeadLetters TopicInfo
 }
 
+// ErrAway says that no broker answered, so that nothing is known of the topics.
+var ErrAway = errors.New("kafka does not answer")
+
+// unanswered marks an error that is no broker's answer with ErrAway.
+func unanswered(err error) error {
+	if answer := (*kerr.Error)(nil); errors.As(err, &answer) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrAway, err)
+}
+
 // A broker may be asked for a topic before it has heard of its creation.
 const (
 	hearsayTimeout = 10 * time.Second
@@ -31,7 +42,8 @@ const (
 )
 
 // EnsureTopics creates the topics when the configuration says so, and refuses
-// topics that could lose an acknowledged click. It is called at every start.
+// topics that could lose an acknowledged click. It is called at every start. The
+// error is ErrAway when Kafka did not answer.
 func EnsureTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, error) {
 	if !cfg.CreateTopics {
 		return readTopics(ctx, adm, cfg)
@@ -71,7 +83,7 @@ func readTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, err
 	// repeat for seconds what was so before the creation.
 	meta, err := adm.Metadata(kadm.WithAuthorizedOps(ctx), ClicksTopic, DeadLettersTopic)
 	if err != nil {
-		return Topics{}, fmt.Errorf("kafka.brokers: cannot read topics from %v: %w", cfg.Brokers, err)
+		return Topics{}, fmt.Errorf("kafka.brokers: cannot read topics from %v: %w", cfg.Brokers, unanswered(err))
 	}
 	found := Topics{ClusterID: meta.Cluster}
 	for name, info := range map[string]*TopicInfo{ClicksTopic: &found.Clicks, DeadLettersTopic: &found.DeadLetters} {
@@ -123,7 +135,7 @@ func (c *Config) topicSettings() map[string]*string {
 func createTopic(ctx context.Context, adm *kadm.Client, name string, partitions int, replicas int16, settings map[string]*string) error {
 	_, err := adm.CreateTopic(ctx, int32(partitions), replicas, settings, name)
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("topic %s: cannot create it with %d replicas: %w", name, replicas, err)
+		return fmt.Errorf("topic %s: cannot create it with %d replicas: %w", name, replicas, unanswered(err))
 	}
 	return nil
 }
@@ -144,7 +156,7 @@ func checkReplicas(name string, topic kadm.TopicDetail, d Durability) error {
 func checkConfigs(ctx context.Context, adm *kadm.Client, check func(topic, key, value string) error, topics ...string) error {
 	configs, err := adm.DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
-		return fmt.Errorf("cannot read topic settings: %w", err)
+		return fmt.Errorf("cannot read topic settings: %w", unanswered(err))
 	}
 	for _, topic := range configs {
 		if topic.Err != nil {

@@ -13,23 +13,38 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 store="$root/.services" # git-ignored: what is installed for tests alone
 
-services=(kafka timescale postgres redis) # the slowest to start first
+services=(kafka timescale postgres redis promtool) # the slowest to start first
 declare -A title variable version pid
 
 have() { command -v "$1" >/dev/null 2>&1; }
 say() { printf 'services: %s\n' "$*" >&2; }
 
-# apt_install PACKAGE...: Debian packages, without questions, as root only. The
-# package lists are fetched once a run, and only when something is missing.
+# apt_update fetches the package lists once a run, as root only; it is called only
+# when something is missing.
+apt_update() {
+	[[ $EUID -eq 0 && -z ${apt_updated:-} ]] || return 0
+	apt-get update -qq </dev/null >&2 || say "apt-get update failed; going on with the package lists that are there"
+	apt_updated=1
+}
+
+# apt_install PACKAGE...: Debian packages, without questions, as root only.
 apt_install() {
 	[[ $EUID -eq 0 ]] && have apt-get || return 1
 	export DEBIAN_FRONTEND=noninteractive
-	if [[ -z ${apt_updated:-} ]]; then
-		apt-get update -qq </dev/null >&2 || say "apt-get update failed; going on with the package lists that are there"
-		apt_updated=1
-	fi
+	apt_update
 	say "installing $*"
 	apt-get install -y -qq --no-install-recommends "$@" </dev/null >"$store/apt.log" 2>&1 ||
+		{ tail -n 3 "$store/apt.log" >&2; return 1; }
+}
+
+# apt_download PACKAGE: the package file into the present folder, by anybody whose
+# machine has package lists. Debian downloads as a user of its own when it can,
+# and warns when root's folder is closed to that one.
+apt_download() {
+	have apt-get && have dpkg-deb || return 1
+	apt_update
+	say "fetching $1"
+	apt-get download -qq -o APT::Sandbox::User=root "$1" </dev/null >"$store/apt.log" 2>&1 ||
 		{ tail -n 3 "$store/apt.log" >&2; return 1; }
 }
 

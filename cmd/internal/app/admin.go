@@ -4,17 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"time"
+
+	gatewayadmin "clickgate/gateway/admin"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // admin serves health, readiness and metrics of a process without a click
-// listener. It is never exposed.
+// listener.
 type admin struct {
 	http     *http.Server
 	listener net.Listener
@@ -26,17 +25,7 @@ func startAdmin(addr string, metrics prometheus.Gatherer, ready func(context.Con
 	if err != nil {
 		return nil, fmt.Errorf("aggregate.admin_listen: cannot listen on %s: %w", addr, err)
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := ready(r.Context()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		_, _ = io.WriteString(w, "ok\n")
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
-	a := &admin{http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, listener: ln}
+	a := &admin{http: gatewayadmin.New(metrics, ready), listener: ln}
 	go a.serve()
 	return a, nil
 }

@@ -33,10 +33,16 @@ import (
 // Options are what a process brings in from outside its configuration.
 type Options struct {
 	Logger   *slog.Logger
-	Registry *prometheus.Registry
+	Registry Registry
 	// StoredThrough binds the release of the spool to the store; see
 	// durable.Dependencies. Nil in a cluster, where Kafka is the log.
 	StoredThrough func(ctx context.Context, topic string) (map[int32]int64, error)
+}
+
+// Registry is where a process registers its metrics, and what /metrics shows.
+type Registry interface {
+	prometheus.Registerer
+	prometheus.Gatherer
 }
 
 // NewRegistry returns a registry with the Go runtime's and the process's metrics.
@@ -58,7 +64,8 @@ type Gateway struct {
 	cleanup  cleanups
 }
 
-// NewGateway opens what a gateway works with and checks Kafka's topics. Nothing
+// NewGateway opens what a gateway works with and checks Kafka's topics; while Kafka
+// is away, a gateway that has seen them before goes on with its spool. Nothing
 // serves before Start. After an error nothing stays open.
 func NewGateway(ctx context.Context, cfg *config.Config, opt Options) (*Gateway, error) {
 	g := &Gateway{}
@@ -170,18 +177,13 @@ func (g *Gateway) openLog(ctx context.Context, cfg *config.Config, opt Options) 
 		return fmt.Errorf("kafka: %w", err)
 	}
 	g.cleanup.add("kafka producer", func(context.Context) error { client.Close(); return nil })
-	admin := kadm.NewClient(client)
-	if g.Topics, err = stream.EnsureTopics(ctx, admin, &cfg.Kafka); err != nil {
+	var away bool
+	if g.Topics, away, err = openTopics(ctx, kadm.NewClient(client), cfg, opt); err != nil {
 		return err
-	}
-	if cfg.Control.Topic {
-		if err := stream.EnsureControl(ctx, admin, &cfg.Kafka); err != nil {
-			return err
-		}
 	}
 	g.Log, err = durable.New(cfg.Durable, durable.Dependencies{
 		Spool: disk, Backlog: recovery.Records, Client: client, Topics: g.Topics,
-		Gateway: g.Name, Boot: boot, AckDeadline: cfg.Kafka.AckDeadline, Now: time.Now,
+		Gateway: g.Name, Boot: boot, AckDeadline: cfg.Kafka.AckDeadline, KafkaAway: away, Now: time.Now,
 		Logger: opt.Logger, Registerer: opt.Registry, StoredThrough: opt.StoredThrough,
 	})
 	return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,10 +78,31 @@ func (g *grid) write(w io.Writer) error {
 
 func (g *grid) writeCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
-	if err := out.WriteAll(append([][]string{g.head}, g.rows...)); err != nil {
+	lines := [][]string{g.head}
+	for _, row := range g.rows {
+		line := slices.Clone(row)
+		for i, cell := range line {
+			if !g.right[i] {
+				line[i] = guarded(cell)
+			}
+		}
+		lines = append(lines, line)
+	}
+	if err := out.WriteAll(lines); err != nil {
 		return err
 	}
 	return out.Error()
+}
+
+// guarded puts an apostrophe before a text that a spreadsheet would take for a
+// formula (OWASP, CSV Injection): ids may hold what senders wrote. A text with an
+// apostrophe of its own in front gets another, so that taking one off always gives
+// the text.
+func guarded(text string) string {
+	if text != "" && strings.ContainsRune("=+-@\t\r\n'", rune(text[0])) {
+		return "'" + text
+	}
+	return text
 }
 
 // Visible escapes what a terminal would act on: ids and messages hold what

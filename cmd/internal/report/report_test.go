@@ -184,7 +184,7 @@ func TestFormatsAgree(t *testing.T) {
 			if cell("cost_micros") != text || line.CostMicros != r.CostMicros || cell("cost") != line.Cost || cell("received") != strconv.FormatInt(total, 10) || line.Received != total {
 				t.Errorf("row %d: CSV %v, JSON %+v, truth %+v", i, lines[i+1], line, r)
 			}
-			if cell("tenant") != r.TenantID || line.Tenant != r.TenantID || cell("currency") != r.Currency || cell("hour") != line.Hour {
+			if strings.TrimPrefix(cell("tenant"), "'") != r.TenantID || line.Tenant != r.TenantID || cell("currency") != r.Currency || cell("hour") != line.Hour {
 				t.Errorf("row %d: CSV %v, JSON %+v", i, lines[i+1], line)
 			}
 			if !strings.Contains(asTable.String(), " "+text) {

@@ -24,6 +24,7 @@ type Options struct {
 	Version  string
 	Stdout   io.Writer
 	Logger   *slog.Logger
+	Registry app.Registry // nil for one of its own
 }
 
 // segmentBytesSpool is smaller than in a cluster, because here a segment stays
@@ -80,7 +81,10 @@ func (s *process) start(ctx context.Context) error {
 	if err := app.Migrate(ctx, &s.cfg.Store); err != nil {
 		return err
 	}
-	appOpt := app.Options{Logger: s.opt.Logger, Registry: app.NewRegistry()}
+	appOpt := app.Options{Logger: s.opt.Logger, Registry: s.opt.Registry}
+	if appOpt.Registry == nil {
+		appOpt.Registry = app.NewRegistry()
+	}
 	var err error
 	if s.aggregator, err = app.NewAggregator(ctx, s.cfg, appOpt); err != nil {
 		return err

@@ -129,6 +129,8 @@ type TraceRow struct {
 type Store interface {
 	Ingest
 	Reports
+	Recent
+	Users
 	// Migrate brings the schema to this version; it is safe to run concurrently.
 	Migrate(ctx context.Context) error
 	// CheckSchema returns a SchemaError when the schema is not this version's.

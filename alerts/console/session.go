@@ -38,18 +38,19 @@ type visit struct {
 	desk
 }
 
+// newSessions makes the manager by hand: scs.New starts a goroutine that nothing
+// ends. Its clock is the machine's, and so is that of the store below it.
 func (s *Server) newSessions() *scs.SessionManager {
-	m := scs.New()
-	m.Store = auth.NewSessions(maxSessions, s.dep.Now)
-	m.HashTokenInStore = true
-	m.Lifetime, m.IdleTimeout = s.cfg.SessionLifetime, s.cfg.IdleTimeout
-	m.Cookie.Name = "clickgate_session"
-	m.Cookie.Persist = false // ends with the browser
-	m.Cookie.SameSite = http.SameSiteLaxMode
+	m := &scs.SessionManager{
+		Store: auth.NewSessions(maxSessions, time.Now), HashTokenInStore: true, Codec: scs.GobCodec{},
+		Lifetime: s.cfg.SessionLifetime, IdleTimeout: s.cfg.IdleTimeout,
+		ErrorFunc: func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, nil, err) },
+		// Not Persist: the cookie ends with the browser.
+		Cookie: scs.SessionCookie{Name: "clickgate_session", Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode},
+	}
 	if s.cfg.secure() {
 		m.Cookie.Name, m.Cookie.Secure = "__Host-clickgate_session", true
 	}
-	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) { s.fail(w, r, nil, err) }
 	return m
 }
 

@@ -102,6 +102,7 @@ func (a *Accounts) check(ctx context.Context, name, password string, from netip.
 		return nil, &DelayError{wait}
 	}
 	if wait := a.byName.Take(name); wait > 0 {
+		a.byAddress.Refund(address)
 		return nil, &DelayError{wait}
 	}
 	u, err := a.users.User(ctx, name)

@@ -142,6 +142,7 @@ func (s *Server) logout(w http.ResponseWriter, r *http.Request, v *visit) error 
 
 // passwordView is the page of one's own password.
 type passwordView struct {
+	Name    string // for password managers
 	Problem string
 	Least   int
 }
@@ -151,7 +152,7 @@ func (s *Server) passwordForm(w http.ResponseWriter, r *http.Request, v *visit) 
 }
 
 func (s *Server) showPassword(w http.ResponseWriter, r *http.Request, v *visit, status int, problem string) error {
-	p := &page{Title: "Password", Path: "/password", Body: &passwordView{problem, auth.MinPassword}}
+	p := &page{Title: "Password", Path: "/password", Body: &passwordView{v.user.Name, problem, auth.MinPassword}}
 	p.Flash = s.sessions.PopString(r.Context(), keyFlash)
 	return s.show(w, v, status, "password", p)
 }

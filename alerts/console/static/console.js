@@ -63,7 +63,7 @@
         { label: "Minute", value: "{HH}:{mm}" },
         ...states.map((state) => ({
           label: state, stroke: colour(state), width: 2, points: { show: false },
-          value: (_, n) => (n === null ? "" : reading.format(n) + " /s"),
+          value: (_, n) => (n === null ? "–" : reading.format(n)),
         })),
       ],
     };

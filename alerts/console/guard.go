@@ -69,7 +69,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 		if errors.Is(err, context.DeadlineExceeded) {
 			p.text = "the store took too long; select less, or try again when it has less to do"
 		}
-		if r.Context().Err() == nil {
+		if !errors.Is(err, context.Canceled) { // whoever went away wants no answer
 			s.dep.Logger.Warn("console page failed", "page", r.Pattern, "error", err)
 		}
 	}

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -77,6 +78,9 @@ func (s *Server) mux(routes []route) (*http.ServeMux, error) {
 // serve is a route behind its guard.
 func (s *Server) serve(rt route) http.Handler {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+		defer cancel()
+		r = r.WithContext(ctx)
 		v, err := s.admit(r, &rt)
 		if err == nil {
 			r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)

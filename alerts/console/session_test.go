@@ -3,8 +3,15 @@ package console
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"math/big"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -317,6 +324,73 @@ func TestSecureBehindTLS(t *testing.T) {
 	open.Listen, open.AllowPlain = "0.0.0.0:1", true
 	if err := open.Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTLS serves with a certificate, and with a renewed one without a restart.
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	dir := t.TempDir()
+	cfg.Listen, cfg.TLSCert, cfg.TLSKey = "127.0.0.1:0", filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	s := newSiteWith(t, cfg, books(), now)
+	if err := s.server.Start(); err == nil || !strings.HasPrefix(err.Error(), "console.tls_cert: ") {
+		t.Fatalf("without files: %v", err)
+	}
+	serial := func() string {
+		conn, err := tls.Dial("tcp", s.server.Addr().String(), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	write := func(number int64, at time.Time) {
+		for name, text := range selfSigned(t, number) {
+			path := filepath.Join(dir, name)
+			if err := errors.Join(os.WriteFile(path, text, 0o600), os.Chtimes(path, at, at)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(1, now())
+	if err := s.server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if got := serial(); got != "1" || !strings.HasPrefix(s.server.URL(), "https://") {
+		t.Errorf("certificate %s at %s", got, s.server.URL())
+	}
+	write(2, now().Add(time.Hour))
+	if got := serial(); got != "2" {
+		t.Errorf("after the renewal: certificate %s", got)
+	}
+	if err := os.WriteFile(cfg.TLSKey, []byte("half a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := serial(); got != "2" {
+		t.Errorf("during a renewal: certificate %s", got)
+	}
+}
+
+// selfSigned makes a certificate and its key as PEM files.
+func selfSigned(t *testing.T, number int64) map[string][]byte {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(number), NotAfter: time.Now().Add(time.Hour)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{
+		"cert.pem": pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}),
+		"key.pem":  pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
 	}
 }
 

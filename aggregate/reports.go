@@ -182,6 +182,8 @@ type Store interface {
 	Closing
 	Reports
 	Review
+	Recent
+	Users
 	// Migrate brings the schema to this version; it is safe to run concurrently.
 	Migrate(ctx context.Context) error
 	// CheckSchema returns a SchemaError when the schema is not this version's.

@@ -2,21 +2,26 @@ package console
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"clickgate/aggregate"
+	"clickgate/alerts/console/auth"
 	"clickgate/gateway/click"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,13 +30,33 @@ import (
 
 // fake is a store in memory. It filters billing rows as stores do.
 type fake struct {
+	people
+	counts []aggregate.RecentCount
 	totals []aggregate.Total
 	rows   []aggregate.BillingRow
 	ledger aggregate.Ledger
 	events map[click.ID][]aggregate.TraceRow
 	err    error
-	reads  atomic.Int64 // of Totals
+	reads  atomic.Int64 // of Recent, by minutes
 	during func(context.Context) error
+}
+
+func (f *fake) Recent(ctx context.Context, q aggregate.RecentQuery) ([]aggregate.RecentCount, error) {
+	if q.Step == 0 {
+		f.reads.Add(1)
+	}
+	if f.during != nil {
+		if err := f.during(ctx); err != nil {
+			return nil, err
+		}
+	}
+	var out []aggregate.RecentCount
+	for _, c := range f.counts {
+		if c.Start >= q.From && (q.TenantID == "" || q.TenantID == c.TenantID) {
+			out = append(out, c)
+		}
+	}
+	return out, f.err
 }
 
 func (f *fake) Billing(_ context.Context, q aggregate.BillingQuery) ([]aggregate.BillingRow, error) {
@@ -46,7 +71,6 @@ func (f *fake) Billing(_ context.Context, q aggregate.BillingQuery) ([]aggregate
 }
 
 func (f *fake) Totals(ctx context.Context) ([]aggregate.Total, error) {
-	f.reads.Add(1)
 	if f.during != nil {
 		if err := f.during(ctx); err != nil {
 			return nil, err
@@ -55,8 +79,11 @@ func (f *fake) Totals(ctx context.Context) ([]aggregate.Total, error) {
 	return f.totals, f.err
 }
 
-func (f *fake) Ledger(context.Context, aggregate.LedgerQuery) (aggregate.Ledger, error) {
-	return f.ledger, f.err
+func (f *fake) Ledger(_ context.Context, q aggregate.LedgerQuery) (aggregate.Ledger, error) {
+	l := f.ledger
+	l.Query = q
+	l.Rows = slices.DeleteFunc(slices.Clone(l.Rows), func(r aggregate.RowCount) bool { return q.TenantID != "" && q.TenantID != r.TenantID })
+	return l, f.err
 }
 
 func (f *fake) Trace(_ context.Context, tenant string, id click.ID) ([]aggregate.TraceRow, error) {
@@ -71,16 +98,14 @@ func (f *fake) Trace(_ context.Context, tenant string, id click.ID) ([]aggregate
 
 var hour7 = time.Date(2026, 11, 25, 7, 0, 0, 0, time.UTC).UnixMicro()
 
-const hourMicros = 3600 * 1_000_000
-
 // books is a store with numbers that can be told apart.
 func books() *fake {
 	f := &fake{}
 	for _, s := range states[:len(states)-1] {
-		n := int64(1_000_000 + int(s)*1001)
-		f.totals = append(f.totals, aggregate.Total{TenantID: "t1", SourceID: "edge", State: s, Rows: n, Minutes: n})
+		if s != click.Valid && s != click.GIVT {
+			f.counts = append(f.counts, aggregate.RecentCount{Start: hour7 - 2*hourMicros, TenantID: "t1", SourceID: "batch", State: s, Count: int64(1000 + int(s))})
+		}
 	}
-	f.totals = append(f.totals, aggregate.Total{TenantID: "t2", SourceID: "batch", State: click.Valid, Rows: 5, Minutes: 5})
 	row := func(tenant, advertiser, campaign string, hour, valid, givt int64, currency string, cost, saved int64) {
 		r := aggregate.BillingRow{
 			TenantID: tenant, AdvertiserID: advertiser, CampaignID: campaign, Hour: hour, Currency: currency,
@@ -88,6 +113,10 @@ func books() *fake {
 		}
 		r.Counts[click.Valid], r.Counts[click.GIVT] = valid, givt
 		f.rows = append(f.rows, r)
+		c := aggregate.RecentCount{Start: hour, TenantID: tenant, SourceID: "edge", Currency: currency, State: click.Valid, Count: valid, Micros: cost}
+		f.counts = append(f.counts, c)
+		c.State, c.Count, c.Micros = click.GIVT, givt, saved
+		f.counts = append(f.counts, c)
 	}
 	row("t1", "a1", "c1", hour7-hourMicros, 1200, 34, "EUR", 1_234_567_890_000, 10_000)
 	row("t1", "a1", "c1", hour7, 10, 2, "EUR", 1_500_000, 20_000)
@@ -105,13 +134,20 @@ type site struct {
 	handler http.Handler
 	log     *strings.Builder
 	reg     *prometheus.Registry
+	cookie  string // of who looks
 }
 
+// newSite is a console that an administrator of all tenants looks at.
 func newSite(t *testing.T, f *fake) *site {
 	t.Helper()
+	return newSiteWith(t, DefaultConfig(), f, now)
+}
+
+func newSiteWith(t *testing.T, cfg Config, store Store, now func() time.Time) *site {
+	t.Helper()
 	s := &site{T: t, log: &strings.Builder{}, reg: prometheus.NewRegistry()}
-	server, err := New(DefaultConfig(), Dependencies{
-		Reports: f, Amount: amountOf, BillingCSV: writeCSV, BillingJSON: writeJSON,
+	server, err := New(cfg, Dependencies{
+		Store: store, Hash: cheap, Entropy: rand.Reader, Amount: amountOf, BillingCSV: writeCSV, BillingJSON: writeJSON,
 		Verdict: func(r *aggregate.Reconciliation) string { return fmt.Sprintf("BROKEN: %v", r.Broken) },
 		Now:     now, Logger: slog.New(slog.NewTextHandler(s.log, nil)), Registerer: s.reg,
 	})
@@ -119,7 +155,60 @@ func newSite(t *testing.T, f *fake) *site {
 		t.Fatal(err)
 	}
 	s.server, s.handler = server, server.http.Handler
+	t.Cleanup(func() { _ = server.Stop(context.WithoutCancel(t.Context())) })
+	root := auth.Actor{Name: "os:test", TenantID: aggregate.AllTenants}
+	if err := server.Accounts().Add(t.Context(), root, "root", aggregate.AllTenants, "admin", goodPassword); err != nil {
+		t.Fatal(err)
+	}
+	s.as("root")
 	return s
+}
+
+// cheap hashes cost little.
+var cheap = auth.Params{Memory: 8, Passes: 1, Threads: 1}
+
+const goodPassword = "correct horse battery staple"
+
+// add makes a user of a role and tenant, and lets the site be looked at by it.
+func (s *site) add(name, tenant, role string) {
+	s.Helper()
+	root := auth.Actor{Name: "os:test", TenantID: aggregate.AllTenants}
+	if err := s.server.Accounts().Add(s.Context(), root, name, tenant, role, goodPassword); err != nil {
+		s.Fatal(err)
+	}
+	s.as(name)
+}
+
+// as signs a user in, or nobody.
+func (s *site) as(name string) {
+	s.Helper()
+	s.cookie = ""
+	if name == "" {
+		return
+	}
+	token, err := s.server.links.make(name)
+	if err != nil {
+		s.Fatal(err)
+	}
+	w := s.post("/login", url.Values{"once": {token}})
+	if s.cookie = cookieOf(w); s.cookie == "" {
+		s.Fatalf("%s cannot sign in: %d %s", name, w.Code, w.Body)
+	}
+}
+
+// cookieOf is the session that an answer sets, as a Cookie header; empty for none.
+func cookieOf(w *httptest.ResponseRecorder) string {
+	for _, c := range w.Result().Cookies() {
+		if strings.HasSuffix(c.Name, "clickgate_session") && c.MaxAge >= 0 {
+			return c.Name + "=" + c.Value
+		}
+	}
+	return ""
+}
+
+func (s *site) post(target string, form url.Values, header ...string) *httptest.ResponseRecorder {
+	s.Helper()
+	return s.send("POST", target, form.Encode(), append([]string{"Content-Type", "application/x-www-form-urlencoded", "Sec-Fetch-Site", "same-origin"}, header...)...)
 }
 
 // amountOf is a stand-in with two digits.
@@ -145,8 +234,16 @@ func writeJSON(w io.Writer, rows []aggregate.BillingRow) error {
 
 func (s *site) do(method, target string, header ...string) *httptest.ResponseRecorder {
 	s.Helper()
-	r := httptest.NewRequestWithContext(s.Context(), method, target, nil)
+	return s.send(method, target, "", header...)
+}
+
+func (s *site) send(method, target, body string, header ...string) *httptest.ResponseRecorder {
+	s.Helper()
+	r := httptest.NewRequestWithContext(s.Context(), method, target, strings.NewReader(body))
 	r.Host = "127.0.0.1:8082"
+	if s.cookie != "" {
+		r.Header.Set("Cookie", s.cookie)
+	}
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
 			r.Host = header[i+1]
@@ -247,4 +344,94 @@ func cell(t *testing.T, rows [][]string, row []string, column string) string {
 	return row[i]
 }
 
-var _ aggregate.Reports = (*fake)(nil)
+// people are users and audit in memory.
+type people struct {
+	mu    sync.Mutex
+	users map[string]aggregate.User
+	log   []aggregate.AuditEntry
+}
+
+func (p *people) User(_ context.Context, name string) (aggregate.User, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u, ok := p.users[name]
+	if !ok {
+		return u, aggregate.ErrNoUser
+	}
+	return u, nil
+}
+
+func (p *people) ListUsers(_ context.Context, tenant string) (out []aggregate.User, _ error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(p.users)) {
+		if u := p.users[name]; tenant == "" || tenant == u.TenantID {
+			out = append(out, u)
+		}
+	}
+	return out, nil
+}
+
+func (p *people) AddUser(_ context.Context, u *aggregate.User, e *aggregate.AuditEntry) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.users[u.Name]; ok {
+		return aggregate.ErrUserExists
+	}
+	if p.users == nil {
+		p.users = map[string]aggregate.User{}
+	}
+	p.users[u.Name] = *u
+	p.write(e)
+	return nil
+}
+
+func (p *people) ChangeUser(_ context.Context, u *aggregate.User, e *aggregate.AuditEntry) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.users[u.Name].Version != u.Version {
+		return aggregate.ErrUserChanged
+	}
+	next := *u
+	next.Version++
+	p.users[u.Name] = next
+	p.write(e)
+	return nil
+}
+
+func (p *people) WriteAudit(_ context.Context, e *aggregate.AuditEntry) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.write(e)
+	return nil
+}
+
+func (p *people) write(e *aggregate.AuditEntry) {
+	next := *e
+	next.ID = int64(len(p.log) + 1)
+	p.log = append(p.log, next)
+}
+
+func (p *people) ReadAudit(_ context.Context, q *aggregate.AuditQuery) (out []aggregate.AuditEntry, _ error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range slices.Backward(p.log) {
+		if (q.TenantID == "" || q.TenantID == e.TenantID) && (q.Who == "" || q.Who == e.Who) && (q.Action == "" || q.Action == e.Action) &&
+			(q.Before == 0 || e.ID < q.Before) && (q.Limit == 0 || len(out) < q.Limit) {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// actions lists what was noted, the oldest first.
+func (p *people) actions() (out []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.log {
+		out = append(out, strings.TrimSpace(e.Who+" "+e.Action+" "+e.Target))
+	}
+	return out
+}
+
+var _ Store = (*fake)(nil)

@@ -10,6 +10,7 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
+	logins   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -23,9 +24,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help:    "Time to answer, by page.",
 			Buckets: prometheus.ExponentialBuckets(.001, 4, 8),
 		}, []string{"page"}),
+		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clickgate_console_logins_total",
+			Help: "Attempts to sign in by outcome: ok, refused, delayed after failures, busy or error.",
+		}, []string{"outcome"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.seconds)
+		reg.MustRegister(m.requests, m.seconds, m.logins)
 	}
 	return m
 }

@@ -17,42 +17,6 @@ import (
 // and a download has all of them.
 const rowsShown = 1000
 
-func (s *Server) home(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.counts(r)
-	if err != nil {
-		return err
-	}
-	return s.pages.write(w, http.StatusOK, "live", &view{Title: "Live", Path: "/", Live: true, Body: v})
-}
-
-// fragment answers with the moving part of the first page alone.
-func (s *Server) fragment(w http.ResponseWriter, r *http.Request) error {
-	v, err := s.counts(r)
-	if err != nil {
-		return err
-	}
-	return s.pages.execute(w, http.StatusOK, "live", "moving", v)
-}
-
-// counts returns the newest counts. While one request reads, the others wait
-// for what it finds.
-func (s *Server) counts(r *http.Request) (v *liveView, err error) {
-	select {
-	case s.live.turn <- struct{}{}:
-		defer func() { <-s.live.turn }()
-	case <-r.Context().Done():
-		return nil, r.Context().Err()
-	}
-	if v = s.live.fresh(); v != nil {
-		return v, nil
-	}
-	err = s.query(r, func(ctx context.Context) error {
-		v, err = s.live.read(ctx)
-		return err
-	})
-	return v, err
-}
-
 // parameters returns the GET parameters. A half of them would be another question.
 func parameters(r *http.Request) (url.Values, error) {
 	q, err := url.ParseQuery(r.URL.RawQuery)
@@ -78,24 +42,25 @@ func parameter(q url.Values, name string) (string, error) {
 type reconcileView struct {
 	*aggregate.Reconciliation
 	Verdict            string
+	Whole              bool // of all tenants; one tenant has no accounts of boots
 	AllHours, AllBoots int
 	Columns            []click.State
 }
 
-func (s *Server) reconcile(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) reconcile(w http.ResponseWriter, r *http.Request, v *visit) error {
 	var account *aggregate.Reconciliation
-	err := s.query(r, func(ctx context.Context) (err error) {
-		account, err = aggregate.Books(ctx, s.dep.Reports, aggregate.LedgerQuery{})
+	err := s.query(r.Context(), func(ctx context.Context) (err error) {
+		account, err = v.books(ctx)
 		return err
 	})
 	if err != nil {
 		return err
 	}
 	unscored := slices.ContainsFunc(account.Hours, func(h aggregate.HourAccount) bool { return h.ByState[click.Unscored] != 0 })
-	v := &reconcileView{account, s.dep.Verdict(account), len(account.Hours), len(account.Boots), columns(unscored)}
+	body := &reconcileView{account, s.dep.Verdict(account), v.AllTenants(), len(account.Hours), len(account.Boots), columns(unscored)}
 	account.Hours = worstFirst(account.Hours, func(h aggregate.HourAccount) bool { return h.Difference != 0 })
 	account.Boots = worstFirst(account.Boots, func(b aggregate.BootAccount) bool { return b.Missing != 0 })
-	return s.pages.write(w, http.StatusOK, "reconcile", &view{Title: "Reconciliation", Path: "/reconcile", Body: v})
+	return s.show(w, v, http.StatusOK, "reconcile", &page{Title: "Reconciliation", Path: "/reconcile", Body: body})
 }
 
 // worstFirst cuts rows to what is shown, but never one that does not add up

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"clickgate/aggregate"
+	"clickgate/alerts/console/auth"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -24,19 +26,46 @@ const (
 	writeTimeout      = 60 * time.Second
 	idleTimeout       = 60 * time.Second
 	maxHeaderBytes    = 16 << 10
+	maxFormBytes      = 16 << 10
 	storeTimeout      = 30 * time.Second
 	maxStoreReads     = 2 // at once; the store has clicks to take
 )
 
-// Dependencies are what the console is given. All but Registerer are required.
+// Store is what the console needs of a store.
+type Store interface {
+	aggregate.Reports
+	aggregate.Recent
+	aggregate.Users
+}
+
+// Incidents is what the live page tells of incidents.
+type Incidents interface {
+	// OpenIncidents returns open incidents, the worst first; tenant may be empty for
+	// all.
+	OpenIncidents(ctx context.Context, tenantID string) ([]Incident, error)
+}
+
+// Incident is one line about an open incident.
+type Incident struct {
+	Title    string
+	Severity string
+	Since    int64  // Unix microseconds
+	Path     string // of its page in the console; empty for none
+}
+
+// Dependencies are what the console is given. All but Incidents, Hash and
+// Registerer are required.
 type Dependencies struct {
-	Reports aggregate.Reports
+	Store     Store
+	Incidents Incidents // nil: the live page has no incidents
 	// Amount shows micros in the form of a currency, such as -12.50.
 	Amount func(micros int64, currency string) string
 	// Verdict is one line about a reconciliation.
 	Verdict func(*aggregate.Reconciliation) string
 	// BillingCSV and BillingJSON write downloads.
 	BillingCSV, BillingJSON func(io.Writer, []aggregate.BillingRow) error
+	Hash                    auth.Params // of new passwords; zero: auth.DefaultParams
+	Entropy                 io.Reader
 	Now                     func() time.Time
 	Logger                  *slog.Logger
 	Registerer              prometheus.Registerer
@@ -44,15 +73,19 @@ type Dependencies struct {
 
 // Server is the console's HTTP server.
 type Server struct {
-	cfg     Config
-	dep     Dependencies
-	pages   pages
-	live    *live
-	reads   chan struct{} // a place per read of the store
-	metrics *metrics
+	cfg      Config
+	dep      Dependencies
+	pages    pages
+	accounts *auth.Accounts
+	sessions *scs.SessionManager
+	links    links
+	live     *live
+	reads    chan struct{} // a place per read of the store
+	metrics  *metrics
 
 	http     *http.Server
-	cancel   context.CancelFunc // ends the reads of all requests
+	context  context.Context // of everything that runs
+	cancel   context.CancelFunc
 	listener net.Listener
 	running  sync.WaitGroup
 	stopping atomic.Bool
@@ -64,19 +97,30 @@ func New(cfg Config, dep Dependencies) (*Server, error) {
 		return nil, err
 	}
 	if cfg.Listen == "" {
-		return nil, errors.New("console.listen: is empty; name a loopback address, for example 127.0.0.1:8082")
+		return nil, errors.New("console.listen: is empty; name an address, for example 127.0.0.1:8082")
 	}
-	s := &Server{cfg: cfg, dep: dep, reads: make(chan struct{}, maxStoreReads), metrics: newMetrics(dep.Registerer)}
+	if dep.Hash == (auth.Params{}) {
+		dep.Hash = auth.DefaultParams()
+	}
+	s := &Server{
+		cfg: cfg, dep: dep, reads: make(chan struct{}, maxStoreReads), metrics: newMetrics(dep.Registerer),
+		accounts: auth.NewAccounts(dep.Store, dep.Hash, dep.Entropy, dep.Now),
+		links:    links{now: dep.Now, entropy: dep.Entropy},
+	}
 	var err error
 	if s.pages, err = parsePages(&dep); err != nil {
 		return nil, err
 	}
-	s.live = newLive(dep.Reports, dep.Now)
-	ctx, cancel := context.WithCancel(context.Background())
-	s.cancel = cancel
+	s.sessions = s.newSessions()
+	s.live = newLive(s)
+	s.context, s.cancel = context.WithCancel(context.Background())
+	handler, err := s.handler()
+	if err != nil {
+		return nil, err
+	}
 	s.http = &http.Server{
-		Handler:           s.handler(),
-		BaseContext:       func(net.Listener) context.Context { return ctx },
+		Handler:           handler,
+		BaseContext:       func(net.Listener) context.Context { return s.context },
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -87,19 +131,32 @@ func New(cfg Config, dep Dependencies) (*Server, error) {
 	return s, nil
 }
 
+// Accounts keeps the console's users.
+func (s *Server) Accounts() *auth.Accounts { return s.accounts }
+
 // Start listens and serves.
 func (s *Server) Start() error {
+	serve := s.http.Serve
+	if s.cfg.TLSCert != "" {
+		pair := &certificate{cert: s.cfg.TLSCert, key: s.cfg.TLSKey}
+		if _, err := pair.get(); err != nil {
+			return err
+		}
+		s.http.TLSConfig = pair.config()
+		serve = func(ln net.Listener) error { return s.http.ServeTLS(ln, "", "") }
+	}
 	ln, err := net.Listen("tcp", s.cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("console.listen: cannot listen on %s: %w; name another port with --set console.listen=127.0.0.1:PORT, or nothing for no console", s.cfg.Listen, err)
 	}
 	// The name localhost is whatever the machine resolves it to.
-	if addr, ok := ln.Addr().(*net.TCPAddr); !ok || !addr.IP.IsLoopback() {
+	addr, ok := ln.Addr().(*net.TCPAddr)
+	if s.cfg.ownLoopback() && (!ok || !addr.IP.IsLoopback()) {
 		return errors.Join(fmt.Errorf("console.listen: %s is %s here, which is no loopback address; write 127.0.0.1 instead", s.cfg.Listen, ln.Addr()), ln.Close())
 	}
 	s.listener = ln
 	s.running.Go(func() {
-		if err := s.http.Serve(ln); !s.stopping.Load() {
+		if err := serve(ln); !s.stopping.Load() {
 			s.dep.Logger.Error("console stopped serving", "error", err)
 		}
 	})
@@ -109,44 +166,53 @@ func (s *Server) Start() error {
 // Addr returns the bound address, once started.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
+// URL is what a browser on this machine calls the console, once started.
+func (s *Server) URL() string {
+	switch {
+	case s.cfg.PublicURL != "":
+		return s.cfg.PublicURL
+	case s.cfg.TLSCert != "":
+		return "https://" + s.Addr().String()
+	}
+	return "http://" + s.Addr().String()
+}
+
 // Stop ends what is being read and answers the requests inside. It is safe to
 // call on a server that never started.
 func (s *Server) Stop(ctx context.Context) error {
 	s.stopping.Store(true)
 	s.cancel()
-	if s.listener == nil {
-		return nil
-	}
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("console: requests were still inside at the end of the drain time: %w", err), s.http.Close())
+	var err error
+	if s.listener != nil {
+		if err = s.http.Shutdown(ctx); err != nil {
+			err = errors.Join(fmt.Errorf("console: requests were still inside at the end of the drain time: %w", err), s.http.Close())
+		}
 	}
 	s.running.Wait()
 	return err
 }
 
 // handler is all routes behind the guards; the first one named runs first.
-func (s *Server) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.page(s.home))
-	mux.HandleFunc("GET /live", s.page(s.fragment))
-	mux.HandleFunc("GET /billing", s.page(s.billing))
-	mux.HandleFunc("GET /billing.csv", s.page(s.download("text/csv; charset=utf-8", "csv", s.dep.BillingCSV)))
-	mux.HandleFunc("GET /billing.json", s.page(s.download("application/json", "json", s.dep.BillingJSON)))
-	mux.HandleFunc("GET /reconcile", s.page(s.reconcile))
-	mux.HandleFunc("GET /trace", s.page(s.trace))
-	mux.HandleFunc("GET /static/{name}", s.page(s.static))
-
+func (s *Server) handler() (http.Handler, error) {
+	mux, err := s.mux(s.routes())
+	if err != nil {
+		return nil, err
+	}
 	origin := http.NewCrossOriginProtection()
-	origin.SetDenyHandler(s.page(func(http.ResponseWriter, *http.Request) error {
-		return &problem{http.StatusForbidden, "the request comes from another site; use the console's own pages"}
+	if s.cfg.PublicURL != "" {
+		if err := origin.AddTrustedOrigin(s.cfg.PublicURL); err != nil {
+			return nil, fmt.Errorf("console.public_url: %w", err)
+		}
+	}
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, nil, &problem{http.StatusForbidden, "the request comes from another site; use the console's own pages"})
 	}))
-	return s.measured(withHeaders(s.ownHost(origin.Handler(s.routed(mux)))))
+	return s.measured(s.withHeaders(s.ownHost(origin.Handler(s.routed(mux))))), nil
 }
 
 // query runs f with one of the few places for reading the store.
-func (s *Server) query(r *http.Request, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
+func (s *Server) query(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	select {
 	case s.reads <- struct{}{}:

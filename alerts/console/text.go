@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode"
 
+	"clickgate/alerts/console/auth"
 	"clickgate/gateway/click"
 )
 
@@ -52,11 +53,11 @@ func functions(dep *Dependencies) template.FuncMap {
 		"hour":    hour,
 		"instant": instant,
 		"machine": machineTime,
+		"seconds": func(micros int64) int64 { return micros / 1_000_000 },
 		"bootAt":  func(boot uint64) int64 { return int64(boot) },
 		"money":   func(micros int64, currency string) string { return grouped(dep.Amount(micros, currency)) },
 		"span":    func(others int, columns []click.State) int { return others + len(columns) },
 		"clock":   func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.TimeOnly) },
-		"nav":     func(path, name, current string) navEntry { return navEntry{path, name, path == current} },
 		"link":    func(url, text string) anchor { return anchor{url, text} },
 		"sumOf":   func(s sum, currency string) amount { return amount{s, currency} },
 	}
@@ -67,6 +68,7 @@ type (
 	navEntry struct {
 		Path, Name string
 		Current    bool
+		roles      auth.Roles
 	}
 	anchor struct{ URL, Text string }
 	amount struct {

@@ -13,18 +13,19 @@ import (
 
 // traceView is the page of one event.
 type traceView struct {
+	AllTenants bool   // the visitor sees all of them
 	ID, Tenant string // as asked for
 	Event      string // the id in its one form; empty without one
 	Copies     []copyOf
 	Problem    string
 }
 
-func (s *Server) trace(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) trace(w http.ResponseWriter, r *http.Request, who *visit) error {
 	q, err := parameters(r)
 	if err != nil {
 		return err
 	}
-	v := &traceView{}
+	v := &traceView{AllTenants: who.AllTenants()}
 	if v.ID, err = parameter(q, "id"); err != nil {
 		return err
 	}
@@ -34,15 +35,15 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) error {
 	v.ID = strings.TrimSpace(v.ID) // ids are pasted, and hold no space
 	status := http.StatusOK
 	if v.ID != "" {
-		if status, err = s.findEvent(r, v); err != nil {
+		if status, err = s.findEvent(r, who, v); err != nil {
 			return err
 		}
 	}
-	return s.pages.write(w, status, "trace", &view{Title: "Trace", Path: "/trace", Body: v})
+	return s.show(w, who, status, "trace", &page{Title: "Trace", Path: "/trace", Body: v})
 }
 
 // findEvent fills the view and returns the status of the answer.
-func (s *Server) findEvent(r *http.Request, v *traceView) (int, error) {
+func (s *Server) findEvent(r *http.Request, who *visit, v *traceView) (int, error) {
 	id, wrong := eventID(v.ID)
 	if wrong != "" {
 		v.Problem = wrong
@@ -50,8 +51,8 @@ func (s *Server) findEvent(r *http.Request, v *traceView) (int, error) {
 	}
 	v.Event = id.String()
 	var rows []aggregate.TraceRow
-	err := s.query(r, func(ctx context.Context) (err error) {
-		rows, err = s.dep.Reports.Trace(ctx, v.Tenant, id)
+	err := s.query(r.Context(), func(ctx context.Context) (err error) {
+		rows, err = who.desk.trace(ctx, v.Tenant, id)
 		return err
 	})
 	if err != nil {

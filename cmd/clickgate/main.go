@@ -29,7 +29,7 @@ func run() int {
 	// group, so that one Ctrl-C arrives twice.
 	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	return command.Run(ctx, os.Args[1:], command.Env{
-		Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ(),
 		Now: time.Now, Entropy: rand.Reader, User: userName(), Version: buildVersion(),
 	})
 }

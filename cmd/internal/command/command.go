@@ -31,6 +31,7 @@ const (
 
 // Env is what commands see of their process.
 type Env struct {
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Environ        []string // NAME=value
 	Now            func() time.Time
@@ -58,6 +59,7 @@ type cli struct {
 	Token      tokenGroup    `cmd:"" help:"Mint and open click tokens."`
 	Control    controlGroup  `cmd:"" help:"Tenants, keys, sources and rate cards: change them and see who did."`
 	Source     sourceGroup   `cmd:"" help:"Senders of clicks and their API keys."`
+	User_      userGroup     `cmd:"" name:"user" help:"Who may sign in to the console."`
 	Keys       keysGroup     `cmd:"" help:"Master keys, which seal personal data."`
 	Report     reportGroup   `cmd:"" help:"Billing and audit reports."`
 	Review     reviewGroup   `cmd:"" help:"Flagged clicks: look, confirm, release."`

@@ -44,7 +44,9 @@ func Run(ctx context.Context, opt Options) error {
 	s := &process{opt: opt, cfg: opt.Config}
 	err := s.start(ctx)
 	if err == nil {
-		s.announce()
+		err = s.announce()
+	}
+	if err == nil {
 		s.watch(ctx)
 		err = s.drain()
 	}
@@ -63,6 +65,7 @@ type process struct {
 	gateway    *app.Gateway
 	aggregator *app.Aggregator
 	console    *console.Server // nil without one
+	consoleNew bool            // its first user was made at this start
 	feed       *feed
 	control    *controlFile // nil while no control file is watched
 }
@@ -107,14 +110,14 @@ func (s *process) start(ctx context.Context) error {
 	}
 	s.watchControl()
 	s.aggregator.Start()
-	if err := s.startConsole(appOpt.Registry); err != nil {
+	if err := s.startConsole(ctx, appOpt.Registry); err != nil {
 		return err
 	}
 	s.feed, err = s.startDemo(ctx)
 	return err
 }
 
-func (s *process) announce() {
+func (s *process) announce() error {
 	w := s.opt.Stdout
 	edge := "http://" + s.gateway.Server.Addr().String()
 	fmt.Fprintf(w, "clickgate %s, standalone, data in %s\n", s.opt.Version, s.opt.Dir)
@@ -124,11 +127,14 @@ func (s *process) announce() {
 	}
 	fmt.Fprintf(w, "  metrics  http://%s/metrics  (health: /healthz, /readyz)\n", s.gateway.Server.AdminAddr())
 	if s.console != nil {
-		fmt.Fprintf(w, "  console  http://%s\n", s.console.Addr())
+		if err := s.announceConsole(w); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(w, "  store    %s\n", s.storeName())
 	fmt.Fprintf(w, "Send a click of your own:\n  %s\n", curlLine(edge, s.opt.DataFlag))
 	fmt.Fprintf(w, "and see it:\n  bin/clickgate report billing%s\n\n", s.opt.DataFlag)
+	return nil
 }
 
 func batchScheme(cfg *gateway.BatchConfig) string {

@@ -3,6 +3,8 @@ package aggregate
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"clickgate/gateway/click"
 )
@@ -17,6 +19,11 @@ type Unit struct {
 
 // UnitOf returns the unit that c belongs to.
 func UnitOf(c *click.Click) Unit { return Unit{c.TenantID, c.SourceID, hourOf(c.EventTime)} }
+
+// String names the unit in errors and logs.
+func (u Unit) String() string {
+	return fmt.Sprintf("tenant %q, source %q, hour %s", u.TenantID, u.SourceID, time.UnixMicro(u.Hour).UTC().Format("2006-01-02T15"))
+}
 
 // UnitState says how far a unit is. It only rises.
 type UnitState uint8
@@ -43,8 +50,12 @@ type UnitInfo struct {
 	Unit
 	State        UnitState
 	FirstSeen    int64 // store clock at its first click, Unix microseconds
-	LastReceived int64 // greatest receipt time of its stored clicks
+	LastReceived int64 // store clock when clicks of it last came; up to UnitSeenStep early
 }
+
+// UnitSeenStep is how far a unit's LastReceived may lag behind, in microseconds:
+// writing it with every batch would make aggregators wait for each other.
+const UnitSeenStep = 60 * 1_000_000
 
 // ErrNotLeased says that another closer holds the unit, or took it over since.
 var ErrNotLeased = errors.New("the unit is leased by another closer")
@@ -58,15 +69,19 @@ type Closing interface {
 	// StoredMarks returns the newest mark of every gateway boot and partition.
 	StoredMarks(ctx context.Context) ([]StoredMark, error)
 	// RetireGateway releases the hours that a gateway holds which will not come
-	// back. RetiredGateways returns their ids.
+	// back; of several retirements of one gateway the latest stays.
+	// RetiredGateways returns them in order of gateway.
 	RetireGateway(ctx context.Context, r Retirement) error
 	RetiredGateways(ctx context.Context) ([]Retirement, error)
-	// Lease gives owner the unit for ttl microseconds and a fence higher than any
-	// before, or ErrNotLeased while another owner's lease runs.
+	// Lease gives owner the unit for ttl microseconds of the store's clock and a
+	// fence higher than any before, or ErrNotLeased while another owner's lease
+	// runs. A unit that no click ever touched is another error.
 	Lease(ctx context.Context, u Unit, owner string, ttl int64) (fence int64, err error)
 	// Seal moves an open unit to sealed, after every ingest transaction that
 	// touched it has ended: a click stored later stands among the late ones. A
-	// sealed unit stays sealed and is no error.
+	// sealed unit stays sealed and is no error. Only then may its clicks be read:
+	// where Seal failed in between, new clicks are late already and the unit still
+	// counts as open.
 	Seal(ctx context.Context, u Unit, fence int64) error
 	// InClosing runs f in one transaction that holds the unit against other
 	// closers, checks the fence (ErrNotLeased), commits when f returns nil and
@@ -116,23 +131,26 @@ type ClosingTx interface {
 	// identity is taken, by a closed unit or an earlier click of this pass, it
 	// enters nothing and returns that click. Identity is (tenant, click id); for
 	// clicks without one it is the repeat key within less than DoubleClickWindow
-	// on either side. Rows of one call must be of distinct identities.
+	// on either side; of several such the earliest by event time and id is
+	// returned. Rows are entered one after the other, so one may meet another of
+	// the same call. A click that has its identity already gets it again.
 	Bill(ctx context.Context, rows []Billing) ([]Billed, error)
 	// Unbill takes clicks out of the billable table, so that their identity is
 	// free again; those that are not there are no error.
 	Unbill(ctx context.Context, keys []EventKey) error
 	// Revise appends revisions of verdicts, each numbered one above the stored
-	// ones of its click.
+	// ones of its click, in the order given.
 	Revise(ctx context.Context, revisions []Revision) error
 	// AddMinutes adds signed deltas to the minute counts (Partition is
 	// ClosingPartition).
 	AddMinutes(ctx context.Context, deltas []MinuteDelta) error
-	// Adjust appends adjustments, one for a revision of a click of a closed unit.
+	// Adjust appends adjustments of a closed unit, at most one for a revision of
+	// a click.
 	Adjust(ctx context.Context, adjustments []Adjustment) error
 	// InvoiceOf returns the invoice that covers an hour of the tenant, zero for
-	// none.
+	// none. The answer holds until the transaction ends: IssueInvoice waits.
 	InvoiceOf(ctx context.Context, tenantID string, hour int64) (Invoice, error)
-	// SettleLate marks late clicks as worked off.
+	// SettleLate marks late clicks as worked off; others are no error.
 	SettleLate(ctx context.Context, keys []EventKey) error
 	// Finish closes the unit: its immutable row and those of its hour. The unit
 	// must be sealed.
@@ -149,6 +167,18 @@ type ClickPosition struct {
 	EventID   click.ID
 }
 
+// Within returns p, or the place before u's first click when p lies before that.
+func (p ClickPosition) Within(u Unit) ClickPosition {
+	if p.EventTime >= u.Hour {
+		return p
+	}
+	start := ClickPosition{EventTime: u.Hour - 1}
+	for i := range start.EventID {
+		start.EventID[i] = 0xff
+	}
+	return start
+}
+
 // StoredClick is a click as it was stored, with its newest revision.
 type StoredClick struct {
 	ClickRow
@@ -157,7 +187,8 @@ type StoredClick struct {
 	Revision int
 	State    click.State
 	Reasons  click.Reasons
-	// Decision is the newest analyst's decision, DecisionNone for none.
+	// Decision is the analyst's newest confirm or release, whatever was noted or
+	// closed since; DecisionNone for none.
 	Decision Decision
 }
 

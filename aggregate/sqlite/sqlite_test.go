@@ -76,7 +76,21 @@ func openCopy(t testing.TB) *Store {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	opts := storetest.Options{DB: func(s aggregate.Store) *sql.DB { return s.(*Store).DB() }}
+	opts := storetest.Options{
+		DB: func(s aggregate.Store) *sql.DB { return s.(*Store).DB() },
+		Exec: func(s aggregate.Store, statement string) error {
+			return s.InTx(t.Context(), func(a aggregate.Tx) error {
+				_, err := a.(*tx).exec("statement of a test", statement)
+				return err
+			})
+		},
+		Changes: func(table string) []string {
+			return []string{
+				"UPDATE " + table + " SET tenant_id = 'other'", "DELETE FROM " + table,
+				"INSERT OR REPLACE INTO " + table + " SELECT * FROM " + table,
+			}
+		},
+	}
 	if raceEnabled {
 		opts.Histories = 1 // SQLite is twenty times slower then, and one meets the same code as three
 	}

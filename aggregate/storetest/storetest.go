@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"testing"
 
 	"clickgate/aggregate"
@@ -20,6 +21,12 @@ type Options struct {
 	Histories int
 	// DB reads the tables of a store; poison records have no report.
 	DB func(aggregate.Store) *sql.DB
+	// Signed32 says that unsigned 32-bit numbers stand bit for bit in signed columns.
+	Signed32 bool
+	// Exec runs a statement that writes, in a transaction of its own.
+	Exec func(s aggregate.Store, statement string) error
+	// Changes are the ways to change rows of a table that Exec must refuse.
+	Changes func(table string) []string
 }
 
 // Run runs every case, each on a store of its own. open returns an empty and
@@ -29,10 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 	if opts.Histories == 0 {
 		opts.Histories = 3
 	}
-	cases := []struct {
-		name string
-		run  func(*env)
-	}{
+	cases := []testCase{
 		{"Claims", claims},
 		{"StoredThrough", storedThrough},
 		{"FencedBatchWritesNothing", fencedBatch},
@@ -65,7 +69,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"ConcurrentClaims", concurrentClaims},
 		{"Histories", histories},
 	}
-	for _, c := range cases {
+	for _, c := range slices.Concat(cases, closingCases) {
 		t.Run(c.name, func(t *testing.T) {
 			if opts.Serial == "" {
 				t.Parallel()
@@ -73,6 +77,11 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 			c.run(&env{T: t, store: open(t), opts: opts, open: open, claims: map[aggregate.Partition]aggregate.Claim{}})
 		})
 	}
+}
+
+type testCase struct {
+	name string
+	run  func(*env)
 }
 
 // env is one case with its store.

@@ -11,6 +11,7 @@ COMMENT ON INDEX clicks_unit IS 'The order in which the second pass reads.';
 CREATE TABLE units (
   hour timestamptz NOT NULL,
   first_seen timestamptz NOT NULL DEFAULT now(),
+  last_seen timestamptz NOT NULL DEFAULT now(),
   sealed_at timestamptz,
   lease_until timestamptz NOT NULL DEFAULT '-infinity',
   fence bigint NOT NULL DEFAULT 0,
@@ -25,11 +26,19 @@ CREATE INDEX units_open ON units (tenant_id, hour, source_id) WHERE state < 2;
 
 COMMENT ON TABLE units IS 'The clicks of one source in one event hour, which close together.';
 COMMENT ON COLUMN units.state IS '0 open, 1 sealed (what comes now is late), 2 closed.';
+COMMENT ON COLUMN units.last_seen IS 'When clicks of it last came, kept to the minute.';
+COMMENT ON COLUMN units.sealed_at IS 'When the last transaction that took it for open had ended.';
 COMMENT ON COLUMN units.fence IS 'Rises with every lease; only the holder of the newest writes.';
+
+-- Clicks that were stored before there were units; states 1 and 2 are counted by
+-- their receipt and are no clicks.
+INSERT INTO units (tenant_id, source_id, hour)
+SELECT DISTINCT tenant_id, source_id, date_trunc('hour', minute, 'UTC') FROM click_minutes WHERE state NOT IN (1, 2);
 
 CREATE TABLE late_clicks (
   id_time timestamptz NOT NULL,
   hour timestamptz NOT NULL,
+  event_time timestamptz NOT NULL,
   ingested_at timestamptz NOT NULL DEFAULT now(),
   settled boolean NOT NULL DEFAULT false,
   event_id uuid NOT NULL,
@@ -39,7 +48,7 @@ CREATE TABLE late_clicks (
 );
 
 CREATE INDEX late_clicks_unit ON late_clicks (tenant_id, source_id, hour);
-CREATE INDEX late_clicks_open ON late_clicks (tenant_id, source_id, hour) WHERE NOT settled;
+CREATE INDEX late_clicks_open ON late_clicks (tenant_id, source_id, hour, event_time, event_id) WHERE NOT settled;
 
 COMMENT ON TABLE late_clicks IS 'Clicks stored after their unit was sealed.';
 COMMENT ON COLUMN late_clicks.settled IS 'Adjusted, or found to change nothing.';

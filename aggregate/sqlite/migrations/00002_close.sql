@@ -8,11 +8,13 @@ CREATE INDEX clicks_unit ON clicks (tenant_id, source_id, event_time, event_id);
 
 -- The clicks of one source in one event hour close together. state: 0 open, 1
 -- sealed (what comes now is late), 2 closed. The fence rises with every lease.
+-- last_seen is kept to the minute.
 CREATE TABLE units (
   tenant_id TEXT NOT NULL,
   source_id TEXT NOT NULL,
   hour INTEGER NOT NULL,
   first_seen INTEGER NOT NULL,
+  last_seen INTEGER NOT NULL,
   state INTEGER NOT NULL DEFAULT 0 CHECK (state BETWEEN 0 AND 2),
   sealed_at INTEGER,
   lease_owner TEXT NOT NULL DEFAULT '',
@@ -23,6 +25,12 @@ CREATE TABLE units (
 
 CREATE INDEX units_open ON units (tenant_id, hour, source_id) WHERE state < 2;
 
+-- Clicks that were stored before there were units; states 1 and 2 are counted by
+-- their receipt and are no clicks.
+INSERT INTO units (tenant_id, source_id, hour, first_seen, last_seen)
+SELECT DISTINCT tenant_id, source_id, minute - minute % 3600000000, unixepoch() * 1000000, unixepoch() * 1000000
+FROM click_minutes WHERE state NOT IN (1, 2);
+
 -- Clicks stored after their unit was sealed; settled: adjusted, or found to
 -- change nothing.
 CREATE TABLE late_clicks (
@@ -31,13 +39,14 @@ CREATE TABLE late_clicks (
   id_time INTEGER NOT NULL,
   source_id TEXT NOT NULL,
   hour INTEGER NOT NULL,
+  event_time INTEGER NOT NULL,
   ingested_at INTEGER NOT NULL,
   settled INTEGER NOT NULL DEFAULT 0 CHECK (settled IN (0, 1)),
   PRIMARY KEY (tenant_id, event_id, id_time)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX late_clicks_unit ON late_clicks (tenant_id, source_id, hour);
-CREATE INDEX late_clicks_open ON late_clicks (tenant_id, source_id, hour) WHERE settled = 0;
+CREATE INDEX late_clicks_open ON late_clicks (tenant_id, source_id, hour, event_time, event_id) WHERE settled = 0;
 
 -- The one billable event of each ad opportunity; the closer alone writes it.
 CREATE TABLE billed_clicks (
@@ -170,53 +179,89 @@ CREATE TABLE retired_gateways (
   why TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The ledger stays as it was written. The triggers before INSERT are for INSERT OR
+-- REPLACE, which deletes without asking the others.
 -- +goose StatementBegin
 CREATE TRIGGER verdict_revisions_no_update BEFORE UPDATE ON verdict_revisions BEGIN
-  SELECT RAISE(ABORT, 'verdict_revisions is append only');
+  SELECT RAISE(ABORT, 'verdict_revisions is append only: UPDATE is refused');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER verdict_revisions_no_delete BEFORE DELETE ON verdict_revisions BEGIN
-  SELECT RAISE(ABORT, 'verdict_revisions is append only');
+  SELECT RAISE(ABORT, 'verdict_revisions is append only: DELETE is refused');
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER verdict_revisions_no_replace BEFORE INSERT ON verdict_revisions
+WHEN EXISTS (SELECT 1 FROM verdict_revisions
+  WHERE tenant_id = NEW.tenant_id AND event_id = NEW.event_id AND id_time = NEW.id_time AND revision = NEW.revision) BEGIN
+  SELECT RAISE(ABORT, 'verdict_revisions is append only: this row is there already');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER closed_units_no_update BEFORE UPDATE ON closed_units BEGIN
-  SELECT RAISE(ABORT, 'closed_units is append only');
+  SELECT RAISE(ABORT, 'closed_units is append only: UPDATE is refused');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER closed_units_no_delete BEFORE DELETE ON closed_units BEGIN
-  SELECT RAISE(ABORT, 'closed_units is append only');
+  SELECT RAISE(ABORT, 'closed_units is append only: DELETE is refused');
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER closed_units_no_replace BEFORE INSERT ON closed_units
+WHEN EXISTS (SELECT 1 FROM closed_units WHERE tenant_id = NEW.tenant_id AND source_id = NEW.source_id AND hour = NEW.hour) BEGIN
+  SELECT RAISE(ABORT, 'closed_units is append only: this row is there already');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER closed_hours_no_update BEFORE UPDATE ON closed_hours BEGIN
-  SELECT RAISE(ABORT, 'closed_hours is append only');
+  SELECT RAISE(ABORT, 'closed_hours is append only: UPDATE is refused');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER closed_hours_no_delete BEFORE DELETE ON closed_hours BEGIN
-  SELECT RAISE(ABORT, 'closed_hours is append only');
+  SELECT RAISE(ABORT, 'closed_hours is append only: DELETE is refused');
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER closed_hours_no_replace BEFORE INSERT ON closed_hours
+WHEN EXISTS (SELECT 1 FROM closed_hours
+  WHERE tenant_id = NEW.tenant_id AND source_id = NEW.source_id AND hour = NEW.hour AND advertiser_id = NEW.advertiser_id AND campaign_id = NEW.campaign_id
+    AND ad_group_id = NEW.ad_group_id AND publisher_id = NEW.publisher_id AND currency = NEW.currency AND state = NEW.state) BEGIN
+  SELECT RAISE(ABORT, 'closed_hours is append only: this row is there already');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER adjustments_no_update BEFORE UPDATE ON adjustments BEGIN
-  SELECT RAISE(ABORT, 'adjustments is append only');
+  SELECT RAISE(ABORT, 'adjustments is append only: UPDATE is refused');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER adjustments_no_delete BEFORE DELETE ON adjustments BEGIN
-  SELECT RAISE(ABORT, 'adjustments is append only');
+  SELECT RAISE(ABORT, 'adjustments is append only: DELETE is refused');
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER adjustments_no_replace BEFORE INSERT ON adjustments
+WHEN EXISTS (SELECT 1 FROM adjustments
+  WHERE tenant_id = NEW.tenant_id AND event_id = NEW.event_id AND id_time = NEW.id_time AND revision = NEW.revision) BEGIN
+  SELECT RAISE(ABORT, 'adjustments is append only: this row is there already');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER invoices_no_update BEFORE UPDATE ON invoices BEGIN
-  SELECT RAISE(ABORT, 'invoices is append only');
+  SELECT RAISE(ABORT, 'invoices is append only: UPDATE is refused');
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER invoices_no_delete BEFORE DELETE ON invoices BEGIN
-  SELECT RAISE(ABORT, 'invoices is append only');
+  SELECT RAISE(ABORT, 'invoices is append only: DELETE is refused');
+END;
+-- +goose StatementEnd
+-- +goose StatementBegin
+CREATE TRIGGER invoices_no_replace BEFORE INSERT ON invoices
+WHEN EXISTS (SELECT 1 FROM invoices WHERE tenant_id = NEW.tenant_id AND month = NEW.month) BEGIN
+  SELECT RAISE(ABORT, 'invoices is append only: this row is there already');
 END;
 -- +goose StatementEnd

@@ -30,12 +30,6 @@ func CheckBillings(u Unit, rows []Billing) error {
 	return CheckUnit(u, "billable clicks", rows, func(r *Billing) Unit { return Unit{r.TenantID, r.SourceID, r.Hour} })
 }
 
-// MonthOf returns the first instant of t's UTC month, both in Unix microseconds.
-func MonthOf(t int64) int64 {
-	at := time.UnixMicro(t).UTC()
-	return time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC).UnixMicro()
-}
-
 // CheckInvoice returns an error when inv does not name a tenant and a whole month.
 func CheckInvoice(inv Invoice) error {
 	switch {

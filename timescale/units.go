@@ -140,14 +140,14 @@ func (t *tx) InsertLate(ctx context.Context, keys []aggregate.EventKey, units []
 	return err
 }
 
-const openUnitsSQL = `
+const unclosedUnitsSQL = `
 SELECT tenant_id, source_id, hour, CASE WHEN sealed_at IS NULL THEN 0 ELSE 1 END, first_seen, last_seen FROM units
 WHERE state < 2 ORDER BY tenant_id, hour, source_id`
 
 // OpenUnits implements aggregate.Closing. A unit whose seal was begun and not
 // ended counts as open.
 func (s *Store) OpenUnits(ctx context.Context) (out []aggregate.UnitInfo, err error) {
-	err = s.read(ctx, "open units", openUnitsSQL, func(r pgx.Rows) error {
+	err = s.read(ctx, "open units", unclosedUnitsSQL, func(r pgx.Rows) error {
 		var u aggregate.UnitInfo
 		err := r.Scan(&u.TenantID, &u.SourceID, (*micros)(&u.Hour), &u.State, (*micros)(&u.FirstSeen), (*micros)(&u.LastReceived))
 		out = append(out, u)

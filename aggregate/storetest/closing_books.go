@@ -212,7 +212,7 @@ func retirements(e *env) {
 		return aggregate.Retirement{Gateway: gateway, At: at, Who: "ops", Why: why}
 	}
 	for _, x := range []aggregate.Retirement{
-		r("us/g1", base, "disk"), r("eu/g1", base+second, "gone"), r("eu/g1", base, "told late"), r("eu/g1", base+2*second, "gone again"),
+		r("us/g1", base, "disk"), r("eu/g1", base+second, "gone"), r("eu/g1", base+2*second, "gone again"), r("eu/g1", base, "told late"),
 	} {
 		e.must(e.store.RetireGateway(e.ctx(), x))
 	}

@@ -5,23 +5,9 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
 	"clickgate/gateway/click"
 )
-
-// MonthOf returns the first instant of the UTC month that t lies in, both Unix
-// microseconds.
-func MonthOf(t int64) int64 {
-	year, month, _ := time.UnixMicro(t).UTC().Date()
-	return time.Date(year, month, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
-}
-
-// NextMonth returns the first instant of the month after the one t lies in.
-func NextMonth(t int64) int64 {
-	year, month, _ := time.UnixMicro(t).UTC().Date()
-	return time.Date(year, month+1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
-}
 
 // Statement is what a month costs: its closed hours and what was adjusted in them.
 type Statement struct {

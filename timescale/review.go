@@ -15,28 +15,22 @@ const minuteMicros = 60 * 1_000_000
 // are split by id_time, which lies within a second of event_time.
 const sameDays = `id_time BETWEEN $3::timestamptz - interval '1 second' AND $4::timestamptz + interval '1 second'`
 
-// undecided says that no analyst confirmed or released click c.
-const undecided = `NOT EXISTS (SELECT 1 FROM verdict_revisions AS d
-  WHERE d.tenant_id = c.tenant_id AND d.event_id = c.event_id AND d.id_time = c.id_time AND d.decision IN (1, 2))`
-
 // flaggedSQL finds suspect and sivt clicks (7, 5) twice: those that were stored so,
 // through their index, and those that a revision made so. The second branch reads
 // the few revisions.
 const flaggedSQL = `
 WITH flagged AS (
   SELECT c.tenant_id, c.ip_key, c.ip_prefix, c.campaign_id, c.pricing, c.currency, c.price_micros, c.event_time,
-    coalesce(r.state, c.state) AS state, coalesce(r.reasons, c.reasons) AS reasons
-  FROM clicks AS c` + newestRevision + `
+    coalesce(newest.state, c.state) AS state, coalesce(newest.reasons, c.reasons) AS reasons
+  FROM clicks AS c` + decidedSQL + `
   WHERE c.state IN (5, 7) AND ($1 = '' OR c.tenant_id = $1) AND ($2 = '' OR c.campaign_id = $2)
-    AND c.event_time >= $3 AND c.event_time < $4 AND c.` + sameDays + ` AND ` + undecided + `
+    AND c.event_time >= $3 AND c.event_time < $4 AND c.` + sameDays + ` AND decided.decision IS NULL
   UNION ALL
-  SELECT c.tenant_id, c.ip_key, c.ip_prefix, c.campaign_id, c.pricing, c.currency, c.price_micros, c.event_time, r.state, r.reasons
-  FROM verdict_revisions AS r
-  JOIN clicks AS c ON c.tenant_id = r.tenant_id AND c.event_id = r.event_id AND c.id_time = r.id_time
-  WHERE c.state NOT IN (5, 7) AND ($1 = '' OR c.tenant_id = $1) AND ($2 = '' OR c.campaign_id = $2)
-    AND c.event_time >= $3 AND c.event_time < $4 AND ` + undecided + `
-    AND r.revision = (SELECT max(m.revision) FROM verdict_revisions AS m
-      WHERE m.tenant_id = c.tenant_id AND m.event_id = c.event_id AND m.id_time = c.id_time))
+  SELECT c.tenant_id, c.ip_key, c.ip_prefix, c.campaign_id, c.pricing, c.currency, c.price_micros, c.event_time, newest.state, newest.reasons
+  FROM verdict_revisions AS f
+  JOIN clicks AS c ON c.tenant_id = f.tenant_id AND c.event_id = f.event_id AND c.id_time = f.id_time` + decidedSQL + `
+  WHERE f.state IN (5, 7) AND c.state NOT IN (5, 7) AND ($1 = '' OR c.tenant_id = $1) AND ($2 = '' OR c.campaign_id = $2)
+    AND c.event_time >= $3 AND c.event_time < $4 AND f.revision = newest.revision AND decided.decision IS NULL)
 SELECT tenant_id, ip_key, ip_prefix, campaign_id, CASE WHEN pricing = 1 THEN currency ELSE '' END AS billed_in, state, reasons,
   count(*), sum(CASE WHEN pricing = 1 AND currency <> '' THEN price_micros ELSE 0 END)::bigint, min(event_time), max(event_time)
 FROM flagged WHERE state IN (5, 7)
@@ -65,8 +59,8 @@ func (s *Store) Flagged(ctx context.Context, q aggregate.FlaggedQuery) ([]aggreg
 }
 
 var addressClicksSQL = `
-SELECT ` + unitColumns + `
-FROM clicks AS c` + newestRevision + `
+SELECT ` + decidedColumns + `
+FROM clicks AS c` + decidedSQL + `
 WHERE c.tenant_id = $1 AND c.ip_key = $2 AND c.event_time >= $3 AND c.event_time < $4 AND c.` + sameDays + `
 ORDER BY c.event_time DESC, c.event_id DESC LIMIT $5`
 
@@ -142,8 +136,8 @@ func (s *Store) PeerCounts(ctx context.Context, tenantID, sourceID string, minut
 }
 
 var clickOfSQL = `
-SELECT ` + unitColumns + `
-FROM clicks AS c` + newestRevision + `
+SELECT ` + decidedColumns + `
+FROM clicks AS c` + decidedSQL + `
 WHERE c.tenant_id = $1 AND c.event_id = $2 ORDER BY c.id_time LIMIT 1`
 
 // ClickOf implements aggregate.Review.

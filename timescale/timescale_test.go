@@ -164,9 +164,17 @@ func openSQLite(t testing.TB) *sqlite.Store {
 }
 
 func (s *server) options(histories int) storetest.Options {
-	return storetest.Options{Serial: s.serial, Histories: histories, DB: func(store aggregate.Store) *sql.DB {
-		return stdlib.OpenDBFromPool(store.(*Store).Pool())
-	}}
+	return storetest.Options{
+		Serial: s.serial, Histories: histories, Signed32: true,
+		DB: func(store aggregate.Store) *sql.DB { return stdlib.OpenDBFromPool(store.(*Store).Pool()) },
+		Exec: func(store aggregate.Store, statement string) error {
+			_, err := store.(*Store).Pool().Exec(context.Background(), statement)
+			return err
+		},
+		Changes: func(table string) []string {
+			return []string{"UPDATE " + table + " SET tenant_id = 'other'", "DELETE FROM " + table, "TRUNCATE " + table}
+		},
+	}
 }
 
 // Under the race detector SQLite and encoding are ten times slower, and one

@@ -39,6 +39,38 @@ var mutants = map[string]struct {
 	"the query is forgotten":     {"LongBoot", func(m *mutantTx) { m.noQuery = true }},
 	"poison is thrown away":      {"Poison", func(m *mutantTx) { m.noPoison = true }},
 	"cancelled batches commit":   {"Cancelled", func(m *mutantTx) { m.deaf = true }},
+
+	"late clicks are ordinary":       {"LateClicks", func(m *mutantTx) { m.nothingSealed = true }},
+	"sealed sets grow":               {"SealDuringIngest", func(m *mutantTx) { m.nothingSealed = true }},
+	"late clicks get lost":           {"LateClicks", func(m *mutantTx) { m.noLate = true }},
+	"seals do nothing":               {"UnitLife", func(m *mutantTx) { m.noSeal = true }},
+	"units come in any order":        {"UnitOrder", func(m *mutantTx) { m.anyOrder = true }},
+	"two closers at once":            {"UnitLeases", func(m *mutantTx) { m.oneOwner = true }},
+	"leases never end":               {"LeaseExpires", func(m *mutantTx) { m.longLease = true }},
+	"old closers write":              {"LeaseExpires", func(m *mutantTx) { m.noFence = true }},
+	"pages skip ties":                {"UnitPaging", func(m *mutantTx) { m.skipTies = true }},
+	"late pages skip ties":           {"LatePaging", func(m *mutantTx) { m.skipTies = true }},
+	"only the held unit can be read": {"UnitBorders", func(m *mutantTx) { m.heldOnly = true }},
+	"settled clicks come back":       {"LateClicks", func(m *mutantTx) { m.noSettling = true }},
+	"revisions are turned round":     {"Revisions", func(m *mutantTx) { m.turnedRound = true }},
+	"notes are releases":             {"Decisions", func(m *mutantTx) { m.noNotes = true }},
+	"an opportunity is billed twice": {"BillTokens", func(m *mutantTx) { m.noBilled = true }},
+	"double clicks are billed":       {"BillRepeats", func(m *mutantTx) { m.noBilled = true }},
+	"the window has its end in it":   {"BillRepeats", func(m *mutantTx) { m.wideWindow = true }},
+	"a click meets itself":           {"BillTokens", func(m *mutantTx) { m.meetsItself = true }},
+	"racing closers both bill":       {"BillingRaces", func(m *mutantTx) { m.noBilled = true }},
+	"identities stay taken":          {"Unbill", func(m *mutantTx) { m.noUnbill = true }},
+	"deltas lose their sign":         {"ClosingMinutes", func(m *mutantTx) { m.noSign = true }},
+	"adjustments repeat":             {"Adjustments", func(m *mutantTx) { m.adjustAgain = true }},
+	"months are issued again":        {"Invoices", func(m *mutantTx) { m.issueAgain = true }},
+	"months are those of Madrid":     {"Invoices", func(m *mutantTx) { m.shifted = hourMicros }},
+	"open units are closed":          {"Finish", func(m *mutantTx) { m.sealFirst = true }},
+	"old retirements replace":        {"Retirements", func(m *mutantTx) { m.lastRetired = true }},
+	"texts get lost":                 {"ClosingValues", func(m *mutantTx) { m.noText = true }},
+	"bad text is mended":             {"ClosingBadText", func(m *mutantTx) { m.noText = true }},
+	"any unit's rows are taken":      {"ForeignUnits", func(m *mutantTx) { m.anyUnit = true }},
+	"what failed stays":              {"ClosingRollsBack", func(m *mutantTx) { m.noRollback = true }},
+	"the ledger can be changed":      {"ClosingAppendOnly", func(m *mutantTx) { m.noTrigger = true }},
 }
 
 // TestSuiteCatchesMistakes runs the conformance suite once per mistake, in a
@@ -68,8 +100,13 @@ func TestMutant(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) aggregate.Store {
 		m := &mutant{Store: open(t, filepath.Join(t.TempDir(), "clicks.db"))}
 		mutants[name].change(&m.tx)
+		m.breakTable(t)
 		return m
-	}, storetest.Options{DB: func(s aggregate.Store) *sql.DB { return s.(*mutant).DB() }})
+	}, storetest.Options{
+		DB:      func(s aggregate.Store) *sql.DB { return s.(*mutant).DB() },
+		Exec:    func(s aggregate.Store, statement string) error { return execute(s.(*mutant).Store, statement) },
+		Changes: changes,
+	})
 }
 
 type mutant struct {
@@ -104,6 +141,7 @@ type mutantTx struct {
 	forgiven                                                                       error
 	allNew, noMarking, noMatches, oneTenant, loseMinute, firstMark, noPoison, deaf bool
 	noKept, noQuery, lastCount                                                     bool
+	closingFaults
 }
 
 func (m *mutantTx) Advance(ctx context.Context, p aggregate.Partition, fence, first, next int64) error {

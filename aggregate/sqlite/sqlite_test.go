@@ -76,11 +76,31 @@ func openCopy(t testing.TB) *Store {
 
 func TestStore(t *testing.T) {
 	t.Parallel()
-	opts := storetest.Options{DB: func(s aggregate.Store) *sql.DB { return s.(*Store).DB() }}
+	opts := storetest.Options{
+		DB:      func(s aggregate.Store) *sql.DB { return s.(*Store).DB() },
+		Exec:    func(s aggregate.Store, statement string) error { return execute(s.(*Store), statement) },
+		Changes: changes,
+	}
 	if raceEnabled {
 		opts.Histories = 1 // SQLite is twenty times slower then, and one meets the same code as three
 	}
 	storetest.Run(t, func(t *testing.T) aggregate.Store { return openCopy(t) }, opts)
+}
+
+// execute runs a statement that writes.
+func execute(s *Store, statement string) error {
+	return s.write(context.Background(), func(t *tx) error {
+		_, err := t.exec("statement of a test", statement)
+		return err
+	})
+}
+
+// changes are the ways to change rows that an append-only table refuses.
+func changes(table string) []string {
+	return []string{
+		"UPDATE " + table + " SET tenant_id = 'other'", "DELETE FROM " + table,
+		"INSERT OR REPLACE INTO " + table + " SELECT * FROM " + table,
+	}
 }
 
 // TestReadOnly: a second opener sees what was committed while the first writes,

@@ -81,13 +81,13 @@ func (t *tx) InsertLate(ctx context.Context, keys []aggregate.EventKey, units []
 	return nil
 }
 
-const openUnitsSQL = `
+const unclosedUnitsSQL = `
 SELECT tenant_id, source_id, hour, state, first_seen, last_seen FROM units
 WHERE state < 2 ORDER BY tenant_id, hour, source_id`
 
 // OpenUnits implements aggregate.Closing.
 func (s *Store) OpenUnits(ctx context.Context) (out []aggregate.UnitInfo, err error) {
-	err = s.read(ctx, "open units", openUnitsSQL, func(r *sql.Rows) error {
+	err = s.read(ctx, "open units", unclosedUnitsSQL, func(r *sql.Rows) error {
 		var u aggregate.UnitInfo
 		err := r.Scan(&u.TenantID, &u.SourceID, &u.Hour, &u.State, &u.FirstSeen, &u.LastReceived)
 		out = append(out, u)

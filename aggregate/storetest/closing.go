@@ -62,7 +62,7 @@ func compareUnits(a, b aggregate.Unit) int {
 	return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.SourceID, b.SourceID), cmp.Compare(a.Hour, b.Hour))
 }
 
-// store does what ingest owes to units: touch, insert, count, and keep apart what
+// ingest does what a batch owes to units: touch, insert, count, and keep apart what
 // came late. It reports which rows were late.
 func (e *env) ingest(tx aggregate.Tx, rows ...aggregate.ClickRow) (late []bool, err error) {
 	units, place := unitsOf(rows)
@@ -86,7 +86,7 @@ func (e *env) ingest(tx aggregate.Tx, rows ...aggregate.ClickRow) (late []bool, 
 	return late, tx.InsertLate(e.ctx(), keys, of)
 }
 
-// store runs ingest in a transaction of its own.
+// ingestOne runs ingest in a transaction of its own.
 func (e *env) ingestOne(rows ...aggregate.ClickRow) (late []bool) {
 	e.Helper()
 	e.must(e.store.InTx(e.ctx(), func(tx aggregate.Tx) (err error) {
@@ -154,7 +154,7 @@ func (e *env) pages(tx aggregate.ClosingTx, u aggregate.Unit, late bool, limit i
 	}
 }
 
-// open returns the state of every unit that is not closed.
+// openUnits returns the state of every unit that is not closed.
 func (e *env) openUnits() map[aggregate.Unit]aggregate.UnitState {
 	e.Helper()
 	infos, err := e.store.OpenUnits(e.ctx())

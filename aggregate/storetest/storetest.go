@@ -21,6 +21,12 @@ type Options struct {
 	Histories int
 	// DB reads the tables of a store; poison records have no report.
 	DB func(aggregate.Store) *sql.DB
+	// Signed32 says that unsigned 32-bit numbers stand bit for bit in signed columns.
+	Signed32 bool
+	// Exec runs a statement that writes, in a transaction of its own.
+	Exec func(s aggregate.Store, statement string) error
+	// Changes are the ways to change rows of a table that Exec must refuse.
+	Changes func(table string) []string
 }
 
 // Run runs every case, each on a store of its own. open returns an empty and

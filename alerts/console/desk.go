@@ -74,6 +74,7 @@ func (d desk) own(all *aggregate.Reconciliation) *aggregate.Reconciliation {
 		}
 	}
 	own.Totals = slices.DeleteFunc(slices.Clone(all.Totals), func(t aggregate.Total) bool { return t.TenantID != d.tenant })
-	own.Broken = own.Broken || len(own.Totals) > 0
+	own.Closed = slices.DeleteFunc(slices.Clone(all.Closed), func(c aggregate.ClosedDifference) bool { return c.TenantID != d.tenant })
+	own.Broken = own.Broken || len(own.Totals) > 0 || len(own.Closed) > 0
 	return own
 }

@@ -79,8 +79,25 @@ func (f *fake) Totals(ctx context.Context) ([]aggregate.Total, error) {
 	return f.totals, f.err
 }
 
-func (f *fake) Ledger(_ context.Context, q aggregate.LedgerQuery) (aggregate.Ledger, error) {
+func (f *fake) Statement(ctx context.Context, q aggregate.BillingQuery) (aggregate.StatementData, error) {
+	rows, err := f.Billing(ctx, q)
+	return aggregate.StatementData{Rows: rows}, err
+}
+
+func (f *fake) Invalid(context.Context, aggregate.BillingQuery) ([]aggregate.InvalidRow, error) {
+	return nil, f.err
+}
+
+func (f *fake) ClosedUnits(context.Context, aggregate.BillingQuery) ([]aggregate.ClosedUnit, error) {
+	return nil, f.err
+}
+
+func (f *fake) Ledger(ctx context.Context, q aggregate.LedgerQuery) (aggregate.Ledger, error) {
 	l := f.ledger
+	var err error
+	if l.Totals, err = f.Totals(ctx); err != nil {
+		return l, err
+	}
 	l.Query = q
 	l.Rows = slices.DeleteFunc(slices.Clone(l.Rows), func(r aggregate.RowCount) bool { return q.TenantID != "" && q.TenantID != r.TenantID })
 	return l, f.err

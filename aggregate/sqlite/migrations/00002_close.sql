@@ -193,7 +193,8 @@ END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER verdict_revisions_no_replace BEFORE INSERT ON verdict_revisions
-WHEN EXISTS (SELECT 1 FROM verdict_revisions WHERE tenant_id = NEW.tenant_id AND event_id = NEW.event_id AND id_time = NEW.id_time AND revision = NEW.revision) BEGIN
+WHEN EXISTS (SELECT 1 FROM verdict_revisions
+  WHERE tenant_id = NEW.tenant_id AND event_id = NEW.event_id AND id_time = NEW.id_time AND revision = NEW.revision) BEGIN
   SELECT RAISE(ABORT, 'verdict_revisions is append only: this row is there already');
 END;
 -- +goose StatementEnd
@@ -225,8 +226,9 @@ END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER closed_hours_no_replace BEFORE INSERT ON closed_hours
-WHEN EXISTS (SELECT 1 FROM closed_hours WHERE tenant_id = NEW.tenant_id AND source_id = NEW.source_id AND hour = NEW.hour AND advertiser_id = NEW.advertiser_id AND campaign_id = NEW.campaign_id
-      AND ad_group_id = NEW.ad_group_id AND publisher_id = NEW.publisher_id AND currency = NEW.currency AND state = NEW.state) BEGIN
+WHEN EXISTS (SELECT 1 FROM closed_hours
+  WHERE tenant_id = NEW.tenant_id AND source_id = NEW.source_id AND hour = NEW.hour AND advertiser_id = NEW.advertiser_id AND campaign_id = NEW.campaign_id
+    AND ad_group_id = NEW.ad_group_id AND publisher_id = NEW.publisher_id AND currency = NEW.currency AND state = NEW.state) BEGIN
   SELECT RAISE(ABORT, 'closed_hours is append only: this row is there already');
 END;
 -- +goose StatementEnd
@@ -242,7 +244,8 @@ END;
 -- +goose StatementEnd
 -- +goose StatementBegin
 CREATE TRIGGER adjustments_no_replace BEFORE INSERT ON adjustments
-WHEN EXISTS (SELECT 1 FROM adjustments WHERE tenant_id = NEW.tenant_id AND event_id = NEW.event_id AND id_time = NEW.id_time AND revision = NEW.revision) BEGIN
+WHEN EXISTS (SELECT 1 FROM adjustments
+  WHERE tenant_id = NEW.tenant_id AND event_id = NEW.event_id AND id_time = NEW.id_time AND revision = NEW.revision) BEGIN
   SELECT RAISE(ABORT, 'adjustments is append only: this row is there already');
 END;
 -- +goose StatementEnd

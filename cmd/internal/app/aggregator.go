@@ -34,13 +34,15 @@ func Migrate(ctx context.Context, cfg *config.Store) error {
 	return errors.Join(store.Migrate(ctx), store.Close())
 }
 
-// Aggregator is one aggregator: topics to store.
+// Aggregator is one aggregator: topics to store, and hours closed.
 type Aggregator struct {
 	Store aggregate.Store
 
 	consumer *aggregate.Aggregator
+	closer   *aggregate.Closer // nil: it closes no hours
 	started  bool
 	admin    *admin // nil without one
+	cleanup  cleanups
 }
 
 // NewAggregator opens the store. It refuses a schema that is not this version's
@@ -77,10 +79,13 @@ func owner() string {
 	return fmt.Sprintf("%s pid %d", host, os.Getpid())
 }
 
-// Start begins consuming.
+// Start begins consuming, and closing hours.
 func (a *Aggregator) Start() {
 	a.started = true
 	a.consumer.Start()
+	if a.closer != nil {
+		a.closer.Start()
+	}
 }
 
 // ServeAdmin serves health, readiness and metrics on an address of its own.
@@ -99,8 +104,11 @@ func (a *Aggregator) Counts() [click.NumStates]int64 { return a.consumer.Counts(
 // Stop ends consuming, if it ever started, then closes the store.
 func (a *Aggregator) Stop(ctx context.Context) error {
 	var err error
+	if a.closer != nil {
+		a.closer.Stop()
+	}
 	if a.started {
 		err = a.consumer.Stop(ctx)
 	}
-	return errors.Join(err, a.admin.close(), a.Store.Close())
+	return errors.Join(err, a.admin.close(), a.cleanup.run(ctx), a.Store.Close())
 }

@@ -34,6 +34,7 @@ import (
 type Options struct {
 	Logger   *slog.Logger
 	Registry Registry
+	Version  string // of clickgate, on the hours that are closed
 	// StoredThrough binds the release of the spool to the store; see
 	// durable.Dependencies. Nil in a cluster, where Kafka is the log.
 	StoredThrough func(ctx context.Context, topic string) (map[int32]int64, error)

@@ -23,9 +23,13 @@ func (c *aggregateCmd) Run(s *session) error {
 	}
 	log := s.logger(&cfg.Log)
 	registry := app.NewRegistry()
-	a, err := app.NewAggregator(s.ctx, &cfg.Config, app.Options{Logger: log, Registry: registry})
+	opt := app.Options{Logger: log, Registry: registry, Version: s.Version}
+	a, err := app.NewAggregator(s.ctx, &cfg.Config, opt)
 	if err != nil {
 		return err
+	}
+	if err := a.CloseHoursByControl(s.ctx, &cfg.Config, opt); err != nil {
+		return errors.Join(err, a.Stop(context.WithoutCancel(s.ctx)))
 	}
 	if addr := cfg.Aggregate.AdminListen; addr != "" {
 		bound, err := a.ServeAdmin(addr, registry)

@@ -62,6 +62,7 @@ type cli struct {
 	User_      userGroup     `cmd:"" name:"user" help:"Who may sign in to the console."`
 	Keys       keysGroup     `cmd:"" help:"Master keys, which seal personal data."`
 	Report     reportGroup   `cmd:"" help:"Billing and audit reports."`
+	Hours      hoursGroup    `cmd:"" help:"Hours of sources: open, closed, what they wait for."`
 	Review     reviewGroup   `cmd:"" help:"Flagged clicks: look, confirm, release."`
 	Invoice    invoiceGroup  `cmd:"" help:"Months that were billed."`
 	Train      trainCmd      `cmd:"" help:"Train an isolation forest from a table of vectors."`

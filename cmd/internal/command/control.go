@@ -18,6 +18,7 @@ type controlGroup struct {
 	Apply   controlApplyCmd   `cmd:"" help:"Bring the control entries to what a control file says: in the topic control.v1 with control.topic, else (and with --data) in the control file."`
 	Diff    controlDiffCmd    `cmd:"" help:"Show what apply would change; exit status 1 when something would."`
 	History controlHistoryCmd `cmd:"" help:"Show who changed what, when and why."`
+	Retire  retireCmd         `cmd:"" name:"retire-gateway" help:"Release the hours that a gateway holds open which will not come back."`
 }
 
 type controlApplyCmd struct {

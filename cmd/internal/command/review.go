@@ -81,3 +81,40 @@ func (c *reviewShowCmd) query(s *session, r reader) (aggregate.AddressQuery, cli
 	q.IPKey = found.IPKey
 	return q, id, nil
 }
+
+type reviewDecideCmd struct {
+	Decision string   `arg:"" enum:"confirm,release,note" help:"confirm: invalid traffic; release: an ordinary click; note: a remark."`
+	Events   []string `arg:"" help:"Event ids of clicks." placeholder:"ID"`
+	Tenant   string   `required:"" help:"Tenant of the clicks." placeholder:"ID"`
+	Why      string   `required:"" help:"The reason; it is kept for good." placeholder:"TEXT"`
+	Seen     int      `help:"Refuse when a click has another revision than this." default:"-1" placeholder:"N"`
+}
+
+// Run decides one click after the other; what was decided before a failure stays.
+func (c *reviewDecideCmd) Run(s *session) error {
+	decision, _ := aggregate.ParseDecision(c.Decision)
+	ids := make([]click.ID, len(c.Events))
+	for i, text := range c.Events {
+		var err error
+		if ids[i], err = click.ParseID(text); err != nil {
+			return usage(fmt.Errorf("%q is no event id (a UUID or ULID)", text))
+		}
+	}
+	return s.withStore(func(store aggregate.Store) error {
+		for i, id := range ids {
+			out, err := aggregate.Decide(s.ctx, store, aggregate.DecisionRequest{
+				TenantID: c.Tenant, EventID: id, Decision: decision, Seen: c.Seen, Who: s.User, Why: c.Why, At: s.Now().UnixMicro(),
+			})
+			switch {
+			case errors.Is(err, aggregate.ErrNoCase), errors.Is(err, aggregate.ErrChanged), errors.Is(err, aggregate.ErrRefused):
+				return negative(fmt.Errorf("%s: %w", c.Events[i], err))
+			case err != nil:
+				return fmt.Errorf("%s: %w", c.Events[i], err)
+			}
+			if err := report.Decided(s.Stdout, &out); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

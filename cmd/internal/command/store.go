@@ -16,6 +16,7 @@ import (
 // reader is a store opened for reports.
 type reader interface {
 	aggregate.Reports
+	aggregate.Review
 	Close() error
 }
 

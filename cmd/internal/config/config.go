@@ -212,7 +212,7 @@ func (l *Loaded) Validate(use Use) error {
 	add(ForGateway|ForStandalone, l.Gateway.Validate)
 	add(ForGateway|ForStandalone, l.Spool.Validate)
 	add(ForGateway|ForStandalone, l.Durable.Validate)
-	add(ForGateway|ForStandalone, l.Scoring.Validate)
+	add(ForGateway|ForAggregate|ForStandalone, l.Scoring.Validate)
 	if use&(ForGateway|ForAggregate) != 0 || len(l.Kafka.Brokers) > 0 {
 		add(ForGateway|ForAggregate|ForStandalone, l.Kafka.Validate)
 	}

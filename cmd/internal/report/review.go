@@ -162,3 +162,20 @@ func caseJSON(w io.Writer, c *aggregate.Case) error {
 	}
 	return WriteJSON(w, out)
 }
+
+// Decided says in one line what a decision did.
+func Decided(w io.Writer, d *aggregate.Decided) error {
+	line := fmt.Sprintf("%s: %s -> %s", d.Before.EventID, d.Before.State, d.State)
+	switch a := d.Adjustment; {
+	case a != nil && a.Waived != "":
+		line += fmt.Sprintf("; the hour is closed, adjustment of %d micros waived: %s", a.Micros, a.Waived)
+	case a != nil:
+		line += fmt.Sprintf("; the hour is closed, adjustment of %d micros %s (%s)", a.Micros, a.Currency, Amount(a.Micros, a.Currency))
+	case d.Closed:
+		line += "; the hour is closed, no money moves"
+	default:
+		line += "; the hour is open"
+	}
+	_, err := fmt.Fprintln(w, line)
+	return err
+}

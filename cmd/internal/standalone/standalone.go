@@ -84,7 +84,7 @@ func (s *process) start(ctx context.Context) error {
 	if err := app.Migrate(ctx, &s.cfg.Store); err != nil {
 		return err
 	}
-	appOpt := app.Options{Logger: s.opt.Logger, Registry: s.opt.Registry}
+	appOpt := app.Options{Logger: s.opt.Logger, Registry: s.opt.Registry, Version: s.opt.Version}
 	if appOpt.Registry == nil {
 		appOpt.Registry = app.NewRegistry()
 	}
@@ -109,6 +109,9 @@ func (s *process) start(ctx context.Context) error {
 		return err
 	}
 	s.watchControl()
+	if err := s.aggregator.CloseHours(s.cfg, appOpt, app.TermsOf(s.gateway.Control)); err != nil {
+		return err
+	}
 	s.aggregator.Start()
 	if err := s.startConsole(ctx, appOpt.Registry); err != nil {
 		return err

@@ -1,0 +1,140 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"time"
+
+	"clickgate/aggregate"
+	"clickgate/cmd/internal/app"
+	"clickgate/cmd/internal/config"
+	"clickgate/cmd/internal/report"
+	"clickgate/gateway/control"
+)
+
+type hoursGroup struct {
+	List  hoursListCmd  `cmd:"" help:"Hours of sources: open with what they wait for, or closed."`
+	Close hoursCloseCmd `cmd:"" help:"Close hours now, whatever they wait for; what comes later is an adjustment."`
+}
+
+type hoursListCmd struct {
+	Tenant string `help:"Only this tenant." placeholder:"ID"`
+	Open   bool   `help:"Only hours that are not closed."`
+	period
+	output
+}
+
+func (c *hoursListCmd) Run(s *session) error {
+	from, to, err := c.bounds(s.Now())
+	if err != nil {
+		return err
+	}
+	return s.withCloser(func(store aggregate.Store, closer *aggregate.Closer) error {
+		plans, err := closer.Plan(s.ctx)
+		if err != nil {
+			return err
+		}
+		var closed []aggregate.ClosedUnit
+		if !c.Open {
+			if closed, err = store.ClosedUnits(s.ctx, aggregate.BillingQuery{TenantID: c.Tenant, From: from, To: to}); err != nil {
+				return err
+			}
+		}
+		kept := plans[:0]
+		for _, p := range plans {
+			if (c.Tenant == "" || p.TenantID == c.Tenant) && (from == 0 || p.Hour >= from) && (to == 0 || p.Hour < to) {
+				kept = append(kept, p)
+			}
+		}
+		return report.Hours(s.Stdout, kept, closed, c.format())
+	})
+}
+
+type hoursCloseCmd struct {
+	Tenant   string `help:"Only this tenant." placeholder:"ID"`
+	Source   string `help:"Only this source." placeholder:"ID"`
+	Before   string `help:"Only hours before this time: RFC 3339, YYYY-MM-DD (UTC), or back from now as -24h." placeholder:"TIME"`
+	CloseNow bool   `required:"" help:"Say that you mean it."`
+	Why      string `required:"" help:"The reason; it stands on the closed hour for good." placeholder:"TEXT"`
+}
+
+func (c *hoursCloseCmd) Run(s *session) error {
+	before, err := parseTime("--before", c.Before, s.Now())
+	if err != nil {
+		return err
+	}
+	return s.withCloser(func(_ aggregate.Store, closer *aggregate.Closer) error {
+		closed, err := closer.CloseNow(s.ctx, c.Tenant, c.Source, before, s.User, c.Why)
+		for _, u := range closed {
+			fmt.Fprintf(s.Stdout, "closed: %v\n", u)
+		}
+		if err == nil && len(closed) == 0 {
+			return negative(fmt.Errorf("no open hour is of that tenant and source; see `clickgate hours list`"))
+		}
+		return err
+	})
+}
+
+// withCloser opens the store and a closer that works on demand alone.
+func (s *session) withCloser(f func(aggregate.Store, *aggregate.Closer) error) error {
+	cfg, err := s.load(config.ForStore)
+	if err != nil {
+		return err
+	}
+	terms, err := s.terms(&cfg.Config)
+	if err != nil {
+		return err
+	}
+	return s.withStore(func(store aggregate.Store) error {
+		closer, err := app.NewCloser(&cfg.Config, store, app.Options{Logger: slog.New(slog.NewTextHandler(s.Stderr, nil)), Version: s.Version}, terms)
+		if err != nil {
+			return err
+		}
+		return f(store, closer)
+	})
+}
+
+// terms reads the sources' grace from the control file, if there is one. With a
+// control topic the default stands in: it changes what a list shows, not what the
+// aggregators do.
+func (s *session) terms(cfg *config.Config) (app.Terms, error) {
+	if _, err := os.Stat(cfg.Control.File); cfg.Control.File == "" || errors.Is(err, fs.ErrNotExist) {
+		return app.TermsOf(nil), nil
+	}
+	snapshot, err := control.Load(cfg.Control.File)
+	if err != nil {
+		return nil, err
+	}
+	return app.TermsOf(control.NewSet(snapshot)), nil
+}
+
+type retireCmd struct {
+	Gateway string `arg:"" help:"Id of the gateway, as \"report reconcile\" shows it."`
+	Why     string `required:"" help:"What happened to it; kept for good." placeholder:"TEXT"`
+}
+
+// Run releases the hours that a gateway holds which will not come back.
+func (c *retireCmd) Run(s *session) error {
+	return s.withStore(func(store aggregate.Store) error {
+		marks, err := store.StoredMarks(s.ctx)
+		if err != nil {
+			return err
+		}
+		known := false
+		for i := range marks {
+			known = known || marks[i].Mark.Gateway == c.Gateway
+		}
+		if !known {
+			return negative(fmt.Errorf("gateway %q has never been heard of; see `clickgate report reconcile` for ids", c.Gateway))
+		}
+		r := aggregate.Retirement{Gateway: c.Gateway, At: s.Now().UnixMicro(), Who: s.User, Why: c.Why}
+		if err := store.RetireGateway(s.ctx, r); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(s.Stdout, "%s is retired from %s on; if it starts again, it counts again\n", c.Gateway, s.Now().UTC().Format(time.RFC3339))
+		return err
+	})
+}

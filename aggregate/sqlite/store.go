@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"time"
 
 	"clickgate/aggregate"
 
@@ -45,15 +46,31 @@ func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 	s.writers = s.open("mode=rw&_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
 		"&_pragma=cache_size(-65536)&_pragma=temp_store(MEMORY)&_pragma=journal_size_limit(67108864)")
 	s.writers.SetMaxOpenConns(1)
-	conn, err := s.writers.Conn(ctx)
-	if err != nil {
+	if err := s.enterWAL(ctx); err != nil {
 		_ = s.writers.Close()
 		return nil, fmt.Errorf("store file %s: %w", path, err)
 	}
-	_ = conn.Close() // back to the pool; the file is in WAL mode now
 	s.openReaders()
 	s.w = newWriter(s.writers)
 	return s, nil
+}
+
+// walTries bounds how often the change to WAL mode is tried: while another process
+// makes the same change, SQLite may give up at once instead of waiting.
+const walTries = 10
+
+// enterWAL makes the pool's first connection, which puts the file into WAL mode.
+func (s *Store) enterWAL(ctx context.Context) error {
+	for try := 1; ; try++ {
+		conn, err := s.writers.Conn(ctx)
+		if err == nil {
+			return conn.Close() // back to the pool
+		}
+		if !busy(err) || try == walTries || ctx.Err() != nil {
+			return err
+		}
+		time.Sleep(time.Duration(try) * 10 * time.Millisecond)
+	}
 }
 
 // OpenReadOnly opens an existing file for reports, while another process may

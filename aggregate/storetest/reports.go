@@ -105,6 +105,7 @@ func billing(e *env) {
 		return aggregate.BillingRow{
 			TenantID: "acme", AdvertiserID: adv, CampaignID: camp, Hour: hour, Currency: currency,
 			Counts: counts, CostMicros: cost, SavedMicros: saved, Provisional: true,
+			OpenClicks: counts[click.Valid], OpenMicros: cost,
 		}
 	}
 	want := []aggregate.BillingRow{

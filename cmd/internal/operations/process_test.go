@@ -138,6 +138,9 @@ func startAggregate(t *testing.T, cfg *config.Config, r *recorder) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := a.CloseHours(cfg, options(r), app.TermsOf(nil)); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := a.Stop(context.Background()); err != nil {
 			t.Error(err)
@@ -151,7 +154,7 @@ func startStandalone(t *testing.T, cfg *config.Config, r *recorder) {
 	defer cancel()
 	said := &notice{word: "see it", cancel: cancel}
 	err := standalone.Run(ctx, standalone.Options{
-		Config: cfg, Dir: "data", Version: "test", Stdout: said, Logger: slog.New(slog.DiscardHandler), Registry: r,
+		Config: cfg, Dir: t.TempDir(), Version: "test", Stdout: said, Logger: slog.New(slog.DiscardHandler), Registry: r,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ func TestAuditIsAppendOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{"UPDATE audit SET who = 'bob'", "DELETE FROM audit"} {
-		if _, err := s.Pool().Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+		if _, err := s.Pool().Exec(t.Context(), statement); err == nil || !strings.Contains(err.Error(), "audit is append only") {
 			t.Errorf("%s: %v", statement, err)
 		}
 	}

@@ -33,13 +33,6 @@ COMMENT ON TABLE audit IS 'Who did what in the console and with user commands; a
 COMMENT ON COLUMN audit.tenant_id IS 'Whose administrators may read it; * is administrators of all.';
 COMMENT ON COLUMN audit.prefix IS 'Network the request came from, never the whole address.';
 
--- +goose StatementBegin
-CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  RAISE EXCEPTION '% is append-only', TG_TABLE_NAME;
-END $$;
--- +goose StatementEnd
-
 CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE ON audit
   FOR EACH ROW EXECUTE FUNCTION refuse_change();
 

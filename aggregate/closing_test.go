@@ -63,7 +63,9 @@ func (d *desk) newCloser(owner string, cfg aggregate.CloseConfig) *aggregate.Clo
 	c.MaxKeys = 4096
 	judge, err := scoring.NewJudge(c, nil)
 	d.must(err)
-	cfg.Batch = 7 // so that small hours have borders of batches
+	if cfg.Batch == aggregate.DefaultConfig().Close.Batch {
+		cfg.Batch = 7 // so that small hours have borders of batches
+	}
 	closer, err := aggregate.NewCloser(cfg, aggregate.CloserDependencies{
 		Store: d.store, Judge: judge, Owner: owner, Version: "test", Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return d.clock },
@@ -274,13 +276,15 @@ func TestDoubleClickAtTheBorder(t *testing.T) {
 	}
 }
 
+const crowd = 2_000
+
 // TestCrowdBehindOneAddressBills: 2,000 people behind one address, each with a
 // click of their own, all bill.
 func TestCrowdBehindOneAddressBills(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t)
 	var clicks []*click.Click
-	for i := range 2_000 {
+	for i := range crowd {
 		c := d.click(uint64(i), aggregate.TestTime+int64(i)*second, func(c *click.Click) {
 			c.IPKey, c.AgentKey = click.Key{1}, click.Key{byte(i), byte(i >> 8), 1}
 			c.ClickID = click.ID{0: 0xee, 14: byte(i >> 8), 15: byte(i)}
@@ -288,6 +292,9 @@ func TestCrowdBehindOneAddressBills(t *testing.T) {
 		})
 		clicks = append(clicks, c)
 	}
+	cfg := aggregate.DefaultConfig().Close
+	cfg.Batch = 300
+	d.closer = d.newCloser("one", cfg)
 	d.put(clicks...)
 	d.ended(aggregate.TestTime + 2*hour)
 	if n := d.round(); n != 1 {
@@ -295,7 +302,7 @@ func TestCrowdBehindOneAddressBills(t *testing.T) {
 	}
 	bill, err := d.store.Billing(t.Context(), aggregate.BillingQuery{})
 	d.must(err)
-	if len(bill) != 1 || bill[0].Counts[click.Valid] != 2_000 || bill[0].Provisional || bill[0].CostMicros != 2_000*250_000 {
+	if len(bill) != 1 || bill[0].Counts[click.Valid] != crowd || bill[0].Provisional || bill[0].CostMicros != crowd*250_000 {
 		t.Errorf("bill %+v", bill)
 	}
 }
@@ -503,9 +510,9 @@ func newHistory(rng *rand.Rand) *history {
 		h.sig[c.EventID] = click.Signals{IP: ip, UserAgent: agent}
 	}
 	addr := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, byte(113 + i/250), byte(i%250 + 1)}) }
-	start := aggregate.TestTime + 30*minute
-	for m := range int64(60) {
-		for p := range 25 + rng.IntN(10) {
+	start := aggregate.TestTime + 48*minute
+	for m := range int64(24) {
+		for p := range 22 + rng.IntN(6) {
 			at := start + m*minute + rng.Int64N(minute)
 			switch x := rng.IntN(20); {
 			case x == 0: // a double click, or nearly one
@@ -514,7 +521,7 @@ func newHistory(rng *rand.Rand) *history {
 			case x == 1: // the same opportunity again, perhaps in the next hour
 				id := token(byte(rng.Uint32()))
 				add(at, addr(p), browser, id)
-				add(at+rng.Int64N(50*minute), addr(p), browser, id)
+				add(at+rng.Int64N(40*minute), addr(p), browser, id)
 			case x == 2: // the same click in a log
 				own := click.ID{0: 0xdd, 13: byte(n >> 8), 15: byte(n)}
 				id := func(c *click.Click) { c.ClickID = own }
@@ -528,7 +535,7 @@ func newHistory(rng *rand.Rand) *history {
 		}
 	}
 	flooder := netip.MustParseAddr("198.51.100.7")
-	for i := range int64(400) {
+	for i := range int64(250) {
 		add(aggregate.TestTime+hour-minute+i*second/3, flooder, browser)
 	}
 	return h
@@ -591,7 +598,7 @@ func TestArrivalChangesNothing(t *testing.T) {
 	t.Parallel()
 	runs, checks := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
-		if checks++; checks > 4 { // each plays three whole worlds
+		if checks++; checks > 2 { // each plays three whole worlds
 			return
 		}
 		seed := rapid.Uint64().Draw(rt, "seed")
@@ -608,6 +615,9 @@ func TestArrivalChangesNothing(t *testing.T) {
 		}{{1, 0}, {3, 2 * second}, {3, 40 * minute}} {
 			runs++
 			d := newDesk(t)
+			cfg := aggregate.DefaultConfig().Close
+			cfg.Batch = 97
+			d.closer = d.newCloser("one", cfg)
 			rng := rand.New(rand.NewPCG(seed, uint64(i)+2))
 			h.play(rt, d, rng, way.gateways, way.delay)
 			d.balanced()

@@ -38,6 +38,18 @@ func touching(t *testing.T, s *Store, units ...aggregate.Unit) (sealed []bool, e
 	return sealed, end
 }
 
+// touch registers units.
+func touch(t *testing.T, s *Store, units ...aggregate.Unit) {
+	t.Helper()
+	err := s.InTx(t.Context(), func(tx aggregate.Tx) error {
+		_, err := tx.TouchUnits(t.Context(), units)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func lease(t *testing.T, s *Store, u aggregate.Unit, owner string) int64 {
 	t.Helper()
 	fence, err := s.Lease(t.Context(), u, owner, hourMicros)
@@ -71,13 +83,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '
 func TestSealWaits(t *testing.T) {
 	t.Parallel()
 	s := postgres.open(t)
-	sealed, end := touching(t, s, shop)
-	if sealed[0] {
-		t.Fatal("a new unit is sealed")
-	}
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
+	touch(t, s, shop)
 	fence := lease(t, s, shop, "a")
 	_, endFirst := touching(t, s, shop)
 	result := make(chan error, 1)
@@ -120,12 +126,9 @@ func TestSealWaits(t *testing.T) {
 func TestSealUnderLoad(t *testing.T) {
 	t.Parallel()
 	s := postgres.open(t)
-	_, end := touching(t, s, shop)
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
+	touch(t, s, shop)
 	fence := lease(t, s, shop, "a")
-	_, end = touching(t, s, shop)
+	_, end := touching(t, s, shop)
 	result := make(chan error, 1)
 	go func() { result <- s.Seal(t.Context(), shop, fence) }()
 	for n := 1; ; n++ {
@@ -156,10 +159,7 @@ func TestSealUnderLoad(t *testing.T) {
 func TestSealAgain(t *testing.T) {
 	t.Parallel()
 	s := postgres.open(t)
-	_, first := touching(t, s, shop)
-	if err := first(); err != nil {
-		t.Fatal(err)
-	}
+	touch(t, s, shop)
 	fence := lease(t, s, shop, "a")
 	_, end := touching(t, s, shop)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -186,10 +186,7 @@ func TestIngestDoesNotWait(t *testing.T) {
 	t.Parallel()
 	s := postgres.open(t)
 	other := aggregate.Unit{TenantID: "acme", SourceID: "other", Hour: shop.Hour}
-	_, end := touching(t, s, other, shop)
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
+	touch(t, s, other, shop)
 	open, fence := lease(t, s, other, "a"), lease(t, s, shop, "a")
 	if err := s.Seal(t.Context(), shop, fence); err != nil {
 		t.Fatal(err)
@@ -219,10 +216,7 @@ func TestIngestDoesNotWait(t *testing.T) {
 func TestInClosingExcludes(t *testing.T) {
 	t.Parallel()
 	s := postgres.open(t)
-	_, end := touching(t, s, shop)
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
+	touch(t, s, shop)
 	fence := lease(t, s, shop, "a")
 	var inside, most atomic.Int32
 	results := make(chan error, 4)
@@ -251,10 +245,7 @@ func TestInClosingExcludes(t *testing.T) {
 func TestInvoiceWaits(t *testing.T) {
 	t.Parallel()
 	s := postgres.open(t)
-	_, end := touching(t, s, shop)
-	if err := end(); err != nil {
-		t.Fatal(err)
-	}
+	touch(t, s, shop)
 	fence := lease(t, s, shop, "a")
 	inv := aggregate.Invoice{TenantID: "acme", Month: aggregate.MonthOf(shop.Hour), IssuedAt: shop.Hour, IssuedBy: "x"}
 	result := make(chan error, 1)
@@ -289,10 +280,7 @@ func TestLastSeen(t *testing.T) {
 	s := postgres.open(t)
 	seen := func() int64 {
 		t.Helper()
-		_, end := touching(t, s, shop)
-		if err := end(); err != nil {
-			t.Fatal(err)
-		}
+		touch(t, s, shop)
 		units, err := s.OpenUnits(t.Context())
 		if err != nil || len(units) != 1 {
 			t.Fatalf("units %v: %v", units, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,9 @@ import (
 
 	"clickgate/aggregate"
 	"clickgate/aggregate/storetest"
+
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
 )
 
 var shop = aggregate.Unit{TenantID: "acme", SourceID: "shop", Hour: storetest.Base.Truncate(time.Hour).UnixMicro()}
@@ -308,4 +312,30 @@ func TestLastSeen(t *testing.T) {
 	if err := errors.Join(endA(), endB()); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	upgrade(t, &postgres)
+}
+
+// upgrade starts from tables of schema version 1.
+func upgrade(t *testing.T, s *server) {
+	store := openIn(t, s.schema(t), Config{MaxConns: 1, Now: func() time.Time { return storetest.Base }})
+	if err := store.installExtension(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	db := stdlib.OpenDBFromPool(store.pool)
+	p, err := goose.NewProvider(goose.DialectPostgres, db, os.DirFS("migrations"),
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()), goose.WithTableName("schema_versions"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	storetest.Upgrade(t, store, func() error { return store.Migrate(t.Context()) })
 }

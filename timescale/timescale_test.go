@@ -203,6 +203,7 @@ func TestTimescale(t *testing.T) {
 	t.Run("OneUniqueConstraint", func(t *testing.T) { oneUniqueConstraint(t, &tsdb) })
 	t.Run("UnitPagesFollowIndex", func(t *testing.T) { unitPagesFollowIndex(t, &tsdb) })
 	t.Run("UnitOfCompressedChunk", unitOfCompressedChunk)
+	t.Run("Upgrade", func(t *testing.T) { upgrade(t, &tsdb) })
 	t.Run("Hypertables", hypertables)
 	t.Run("LateIntoCompressedChunk", lateIntoCompressedChunk)
 }

@@ -48,3 +48,8 @@ func benchClosing(b *testing.B, s *server) {
 		}
 	})
 }
+
+func BenchmarkUnitPages(b *testing.B) {
+	postgres.dsn(b)
+	storetest.BenchPages(b, func(b *testing.B) aggregate.Store { return postgres.open(b) })
+}

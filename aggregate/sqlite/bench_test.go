@@ -39,3 +39,7 @@ func BenchmarkClosing(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkUnitPages(b *testing.B) {
+	storetest.BenchPages(b, func(b *testing.B) aggregate.Store { return open(b, filepath.Join(b.TempDir(), "clicks.db")) })
+}

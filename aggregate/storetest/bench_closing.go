@@ -85,3 +85,54 @@ func (t *touchedTx) InsertClicks(ctx context.Context, rows []aggregate.ClickRow)
 	}
 	return t.Tx.InsertClicks(ctx, rows)
 }
+
+// BenchPages measures how fast a closer reads a unit of 20,000 clicks and enters
+// them as billable, in pages of 5,000.
+func BenchPages(b *testing.B, open func(b *testing.B) aggregate.Store) {
+	const size, page = 5_000, 5_000
+	store := open(b)
+	load := NewLoad(b, store, size)
+	for range 4 {
+		if _, err := aggregate.Apply(b.Context(), touched{store}, load.Next()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	fence, err := store.Lease(b.Context(), shop, closerName, hour)
+	if err != nil {
+		b.Fatal(err)
+	}
+	clicks := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		err := store.InClosing(b.Context(), shop, fence, func(tx aggregate.ClosingTx) error {
+			n, err := pass(b.Context(), tx, page)
+			clicks += n
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(clicks)/b.Elapsed().Seconds(), "clicks/s")
+}
+
+// pass reads and bills a unit once.
+func pass(ctx context.Context, tx aggregate.ClosingTx, limit int) (n int, err error) {
+	var after aggregate.ClickPosition
+	for {
+		page, err := tx.UnitClicks(ctx, shop, false, after, limit)
+		if err != nil || len(page) == 0 {
+			return n, err
+		}
+		bills := make([]aggregate.Billing, len(page))
+		for i := range page {
+			bills[i] = billingOf(page[i].ClickRow)
+		}
+		if _, err := tx.Bill(ctx, bills); err != nil {
+			return n, err
+		}
+		n += len(page)
+		last := page[len(page)-1]
+		after = aggregate.ClickPosition{EventTime: last.EventTime, EventID: last.EventID}
+	}
+}

@@ -185,14 +185,14 @@ func sealDuringIngest(e *env) {
 		sealed[s] = e.clicks(unit(s), fences[s], false, 1000)
 	}
 	wg.Wait()
-	all, early, late := 0, 0, 0
+	early, late := 0, 0
 	for s := range sources {
 		again := e.clicks(unit(s), fences[s], false, 1000)
 		equal(e, fmt.Sprintf("clicks of the sealed unit %d, read later", s), len(again), len(sealed[s]))
 		early += len(again)
 		late += len(e.clicks(unit(s), fences[s], true, 1000))
 	}
-	all = int(e.count("SELECT count(*) FROM clicks"))
+	all := int(e.count("SELECT count(*) FROM clicks"))
 	equal(e, "stored clicks", all, workers*batches*size)
 	equal(e, "clicks in a sealed set or late", early+late, all)
 	if early == 0 {

@@ -34,3 +34,22 @@ func plainCopy(b *testing.B, s aggregate.Store, rows []aggregate.ClickRow) {
 		b.Fatal(err)
 	}
 }
+
+func BenchmarkClosingPostgres(b *testing.B) { benchClosing(b, &postgres) }
+
+func BenchmarkClosingTimescale(b *testing.B) { benchClosing(b, &tsdb) }
+
+func benchClosing(b *testing.B, s *server) {
+	s.dsn(b)
+	open := func(b *testing.B) aggregate.Store { return s.open(b) }
+	storetest.BenchClosing(b, open, func(b *testing.B, store aggregate.Store) {
+		if _, err := store.(*Store).Pool().Exec(b.Context(), "DROP INDEX clicks_unit"); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkUnitPages(b *testing.B) {
+	postgres.dsn(b)
+	storetest.BenchPages(b, func(b *testing.B) aggregate.Store { return postgres.open(b) })
+}

@@ -201,6 +201,9 @@ func TestTimescale(t *testing.T) {
 	t.Run("EqualReports", func(t *testing.T) { equalReports(t, &tsdb) })
 	t.Run("PlansLeaveDaysOut", func(t *testing.T) { plansLeaveDaysOut(t, &tsdb) })
 	t.Run("OneUniqueConstraint", func(t *testing.T) { oneUniqueConstraint(t, &tsdb) })
+	t.Run("UnitPagesFollowIndex", func(t *testing.T) { unitPagesFollowIndex(t, &tsdb) })
+	t.Run("UnitOfCompressedChunk", unitOfCompressedChunk)
+	t.Run("Upgrade", func(t *testing.T) { upgrade(t, &tsdb) })
 	t.Run("Hypertables", hypertables)
 	t.Run("LateIntoCompressedChunk", lateIntoCompressedChunk)
 }

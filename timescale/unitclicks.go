@@ -29,6 +29,9 @@ var decidedColumns = qualified("c", clickColumns) + `,
   coalesce(newest.revision, 0), coalesce(newest.state, c.state), coalesce(newest.reasons, c.reasons),
   coalesce(decided.decision, 0)`
 
+// Each click looks for itself among the late ones (LIMIT 1 makes sure of that):
+// the planner would otherwise go through all of the tenant's for every page.
+//
 // Both read on from a place ($3, $4) in an index, in its order, to the end $5 of
 // the hour. $6 and $7 bound id_time, which is at most a second from event_time, so
 // that other days are left out.
@@ -36,12 +39,14 @@ var (
 	unitClicksSQL = `
 SELECT ` + decidedColumns + `
 FROM (
-  SELECT * FROM clicks AS c
+  SELECT c.* FROM clicks AS c
+  LEFT JOIN LATERAL (
+    SELECT true AS late FROM late_clicks AS l
+    WHERE l.tenant_id = c.tenant_id AND l.event_id = c.event_id AND l.id_time = c.id_time
+    LIMIT 1) AS l ON true
   WHERE c.tenant_id = $1 AND c.source_id = $2 AND (c.event_time, c.event_id) > ($3::timestamptz, $4::uuid)
     AND c.event_time < $5::timestamptz AND c.id_time BETWEEN $6::timestamptz AND $7::timestamptz
-    AND NOT EXISTS (
-      SELECT FROM late_clicks AS l
-      WHERE l.tenant_id = c.tenant_id AND l.event_id = c.event_id AND l.id_time = c.id_time)
+    AND l.late IS NULL
   ORDER BY c.event_time, c.event_id LIMIT $8) AS c` + decidedSQL + `
 ORDER BY c.event_time, c.event_id`
 

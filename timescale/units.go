@@ -20,10 +20,14 @@ import (
 //     FOR UPDATE that waits.
 //   - sealed_at says that the waiting is over.
 const (
+	// ON CONFLICT waits for whoever writes the row that is in the way; so only units
+	// that are new may come to it.
 	registerUnitsSQL = `
 INSERT INTO units (tenant_id, source_id, hour)
-SELECT u.* FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS u (tenant_id, source_id, hour)
-ORDER BY u.tenant_id COLLATE "C", u.source_id COLLATE "C", u.hour
+SELECT k.* FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS k (tenant_id, source_id, hour)
+WHERE NOT EXISTS (
+  SELECT FROM units AS u WHERE u.tenant_id = k.tenant_id AND u.source_id = k.source_id AND u.hour = k.hour)
+ORDER BY k.tenant_id COLLATE "C", k.source_id COLLATE "C", k.hour
 ON CONFLICT (tenant_id, source_id, hour) DO NOTHING`
 
 	// A unit that a seal changes at this moment is returned and held as it was

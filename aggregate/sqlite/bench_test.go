@@ -30,3 +30,16 @@ func plainInsert(b *testing.B, s aggregate.Store, rows []aggregate.ClickRow) {
 		b.Fatal(err)
 	}
 }
+
+func BenchmarkClosing(b *testing.B) {
+	open := func(b *testing.B) aggregate.Store { return open(b, filepath.Join(b.TempDir(), "clicks.db")) }
+	storetest.BenchClosing(b, open, func(b *testing.B, s aggregate.Store) {
+		if err := execute(s.(*Store), "DROP INDEX clicks_unit"); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkUnitPages(b *testing.B) {
+	storetest.BenchPages(b, func(b *testing.B) aggregate.Store { return open(b, filepath.Join(b.TempDir(), "clicks.db")) })
+}

@@ -41,12 +41,16 @@ func (s *Store) Migrate(ctx context.Context) error {
 }
 
 func (s *Store) up(ctx context.Context, files fs.FS) error {
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.writers, files,
-		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()),
-		goose.WithTableName("schema_versions"))
+	p, err := s.provider(files)
 	if err != nil {
 		return err
 	}
 	_, err = p.Up(ctx)
 	return err
+}
+
+func (s *Store) provider(files fs.FS) (*goose.Provider, error) {
+	return goose.NewProvider(goose.DialectSQLite3, s.writers, files,
+		goose.WithDisableGlobalRegistry(true), goose.WithLogger(goose.NopLogger()),
+		goose.WithTableName("schema_versions"))
 }

@@ -233,4 +233,23 @@ func TestErrorsNameTheFile(t *testing.T) {
 	}
 }
 
-func second(_ *Store, err error) error { return err }
+func second[V any](_ V, err error) error { return err }
+
+// TestUpgrade starts from a file of schema version 1.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "clicks.db"), Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	p, err := s.provider(os.DirFS("migrations"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = s.w.exclusive(t.Context(), func() error { return second(p.UpTo(t.Context(), 1)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	storetest.Upgrade(t, s, func() error { return s.Migrate(t.Context()) })
+}

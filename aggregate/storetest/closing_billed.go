@@ -12,7 +12,7 @@ import (
 	"clickgate/gateway/click"
 )
 
-func billing1(row aggregate.ClickRow) aggregate.Billing {
+func billingOf(row aggregate.ClickRow) aggregate.Billing {
 	u := aggregate.UnitOf(row.Click)
 	return aggregate.Billing{
 		EventKey: aggregate.KeyOf(row.Click), ClickID: row.ClickID, RepeatKey: row.RepeatKey,
@@ -21,7 +21,7 @@ func billing1(row aggregate.ClickRow) aggregate.Billing {
 }
 
 func billedAs(row aggregate.ClickRow) aggregate.Billed {
-	b := billing1(row)
+	b := billingOf(row)
 	return aggregate.Billed{EventKey: b.EventKey, EventTime: b.EventTime, SourceID: b.SourceID, Hour: b.Hour}
 }
 
@@ -31,7 +31,7 @@ func (e *env) bill(what string, fence int64, rows []aggregate.ClickRow, want ...
 	e.Helper()
 	var ask []aggregate.Billing
 	for _, r := range rows {
-		ask = append(ask, billing1(r))
+		ask = append(ask, billingOf(r))
 	}
 	var got []aggregate.Billed
 	e.closing(aggregate.UnitOf(rows[0].Click), fence, func(tx aggregate.ClosingTx) (err error) {
@@ -107,7 +107,7 @@ func billRepeats(e *env) {
 	equal(e, "billed repeats", e.count("SELECT count(*) FROM billed_repeats"), 7)
 	equal(e, "billed clicks", e.count("SELECT count(*) FROM billed_clicks"), 0)
 	err := e.store.InClosing(e.ctx(), shop, fence, func(tx aggregate.ClosingTx) error {
-		b := billing1(first)
+		b := billingOf(first)
 		b.RepeatKey = 0
 		_, err := tx.Bill(e.ctx(), []aggregate.Billing{b})
 		return err
@@ -185,14 +185,14 @@ func sealDuringIngest(e *env) {
 		sealed[s] = e.clicks(unit(s), fences[s], false, 1000)
 	}
 	wg.Wait()
-	all, early, late := 0, 0, 0
+	early, late := 0, 0
 	for s := range sources {
 		again := e.clicks(unit(s), fences[s], false, 1000)
 		equal(e, fmt.Sprintf("clicks of the sealed unit %d, read later", s), len(again), len(sealed[s]))
 		early += len(again)
 		late += len(e.clicks(unit(s), fences[s], true, 1000))
 	}
-	all = int(e.count("SELECT count(*) FROM clicks"))
+	all := int(e.count("SELECT count(*) FROM clicks"))
 	equal(e, "stored clicks", all, workers*batches*size)
 	equal(e, "clicks in a sealed set or late", early+late, all)
 	if early == 0 {
@@ -233,7 +233,7 @@ func billingRaces(e *env) {
 					if c%2 == 1 {
 						row = rows[c][identities-1-i]
 					}
-					got, err := tx.Bill(e.ctx(), []aggregate.Billing{billing1(row)})
+					got, err := tx.Bill(e.ctx(), []aggregate.Billing{billingOf(row)})
 					if err != nil {
 						return err
 					}

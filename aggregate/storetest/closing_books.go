@@ -266,7 +266,7 @@ func (e *env) closingValue(row aggregate.ClickRow, s string) {
 		From: click.Unscored, To: click.Valid, Clicks: 1, Micros: math.MinInt64, Cause: aggregate.CauseLate, Who: s, Why: s, Waived: s,
 	}
 	e.closing(u, fence, func(tx aggregate.ClosingTx) error {
-		_, err := tx.Bill(e.ctx(), []aggregate.Billing{billing1(row)})
+		_, err := tx.Bill(e.ctx(), []aggregate.Billing{billingOf(row)})
 		return errors.Join(err, tx.Revise(e.ctx(), []aggregate.Revision{r}),
 			tx.Finish(e.ctx(), &unit, []aggregate.ClosedHour{closed}), tx.Adjust(e.ctx(), []aggregate.Adjustment{a}))
 	})
@@ -393,7 +393,7 @@ func foreignUnits(e *env) {
 		u := aggregate.UnitOf(r.Click)
 		for what, f := range map[string]func(aggregate.ClosingTx) error{
 			"bill": func(tx aggregate.ClosingTx) error {
-				_, err := tx.Bill(e.ctx(), []aggregate.Billing{billing1(r)})
+				_, err := tx.Bill(e.ctx(), []aggregate.Billing{billingOf(r)})
 				return err
 			},
 			"revise": func(tx aggregate.ClosingTx) error {
@@ -430,7 +430,7 @@ func closingRollsBack(e *env) {
 	ran := 0
 	err := e.store.InClosing(e.ctx(), shop, fence, func(tx aggregate.ClosingTx) error {
 		ran++
-		_, err := tx.Bill(e.ctx(), []aggregate.Billing{billing1(row), billing1(tokened)})
+		_, err := tx.Bill(e.ctx(), []aggregate.Billing{billingOf(row), billingOf(tokened)})
 		if err := errors.Join(err,
 			tx.Revise(e.ctx(), []aggregate.Revision{revision(row.Click, click.Valid, click.SIVT, 1)}),
 			tx.AddMinutes(e.ctx(), []aggregate.MinuteDelta{{MinuteKey: aggregate.MinuteKey{TenantID: "acme", Minute: base, Partition: aggregate.ClosingPartition}, Count: -1}}),

@@ -71,7 +71,7 @@ func finality(s *aggregate.Statement) string {
 	if s.OpenUnits > 0 {
 		return fmt.Sprintf("not final: %d hours of sources are open; see `clickgate hours list`", s.OpenUnits)
 	}
-	return "final: every hour is closed; later changes are adjustments"
+	return "every hour so far is closed: what changes in one now is an adjustment"
 }
 
 func statementGrid() *grid {

@@ -28,6 +28,7 @@ type process struct {
 	cmd   *exec.Cmd
 	edge  string // URL of the click listener
 	admin string // URL of the admin listener
+	logs  string // URL of the batch listener
 
 	mu     sync.Mutex
 	output strings.Builder
@@ -69,6 +70,9 @@ func (p *process) follow(lines *bufio.Scanner, serving chan struct{}) {
 		p.output.WriteString(lines.Text() + "\n")
 		if url, ok := strings.CutPrefix(line, "edge "); ok {
 			p.edge = strings.TrimSpace(url)
+		}
+		if url, ok := strings.CutPrefix(line, "logs "); ok {
+			p.logs, _, _ = strings.Cut(strings.TrimSpace(url), "/v1/raw")
 		}
 		if url, ok := strings.CutPrefix(line, "metrics "); ok {
 			p.admin, _, _ = strings.Cut(strings.TrimSpace(url), "/metrics")

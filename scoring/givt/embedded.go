@@ -15,9 +15,9 @@ var embedded embed.FS
 // builtin is the embedded lists in order of precedence; lists/SOURCES.md tells where they come from. The project's own
 // agents go first, as their classes are the finer ones, and its words such as "bot" last of the patterns.
 var builtin = []Source{
-	{Name: "agents.tsv", Kind: KindAgents, Version: "1", Licence: "project"},
+	{Name: "agents.tsv", Kind: KindAgents, Version: "2", Licence: "project"},
 	{Name: "crawler-user-agents.json.gz", Kind: KindCrawlers, Version: "1.60.0", Licence: "MIT"},
-	{Name: "words.tsv", Kind: KindAgents, Version: "1", Licence: "project"},
+	{Name: "words.tsv", Kind: KindAgents, Version: "2", Licence: "project"},
 	{Name: "drops.tsv", Kind: KindDrops, Version: "1", Licence: "project"},
 	{Name: "handsets.txt", Kind: KindHandsets, Version: "1", Licence: "project"},
 	{Name: "ipcat-datacentres.csv.gz", Kind: KindDataCentreRanges, Version: "4c2a62d7", Licence: "MIT"},

@@ -42,7 +42,7 @@ func TestRecallAndFalsePositives(t *testing.T) {
 	if n["crawler"] < 2000 || rate("crawler") < 0.98 {
 		t.Errorf("recall on the instances of the crawler list: %d of %d", hit["crawler"], n["crawler"])
 	}
-	if n["spider"] < 70 || rate("spider") < 0.75 {
+	if n["spider"] < 70 || rate("spider") < 0.85 {
 		t.Errorf("recall on the independent spiders: %d of %d", hit["spider"], n["spider"])
 	}
 	if n["device"] < 15_000 || rate("device") > 0.001 {

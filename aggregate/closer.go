@@ -188,7 +188,7 @@ func (c *Closer) CloseNow(ctx context.Context, tenantID, sourceID string, before
 func (c *Closer) closeUnit(ctx context.Context, u Unit, forced string) error {
 	began := time.Now()
 	unit := ClosedUnit{Unit: u, Version: c.dep.Version, Forced: forced}
-	unit.PolicyHash, unit.ModelHash = c.dep.Judge.Hashes()
+	unit.PolicyHash, unit.ModelHash = c.dep.Judge.Hashes(u.TenantID, u.SourceID)
 	err := c.leased(ctx, u, func(fence int64) error {
 		if err := c.dep.Store.Seal(ctx, u, fence); err != nil {
 			return err

@@ -61,7 +61,7 @@ func (d *desk) newCloser(owner string, cfg aggregate.CloseConfig) *aggregate.Clo
 	d.Helper()
 	c := scoring.DefaultConfig()
 	c.MaxKeys = 4096
-	judge, err := scoring.NewJudge(c, nil)
+	judge, err := scoring.NewJudge(c, nil, nil)
 	d.must(err)
 	if cfg.Batch == aggregate.DefaultConfig().Close.Batch {
 		cfg.Batch = 7 // so that small hours have borders of batches

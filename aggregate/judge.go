@@ -12,6 +12,6 @@ type Judge interface {
 	// its stored flags, the parts of its stored vector that depend on the click
 	// alone, and the clicks that the pass saw before.
 	Begin(tenantID, sourceID string) (judge func(*click.Click) click.Verdict, err error)
-	// Hashes name the policy and the model (0: none) of this judge.
-	Hashes() (policy, model uint64)
+	// Hashes name the policy of a source and the model (0: none).
+	Hashes(tenantID, sourceID string) (policy, model uint64)
 }

@@ -1,11 +1,8 @@
 package scoring
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Config is the verdict policy and the size of what scoring remembers.
@@ -80,16 +77,4 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("scoring.max_keys: %d is out of range; use 1024 to 67108864", c.MaxKeys)
 	}
 	return nil
-}
-
-// Hash names the policy and the meaning of the vector it reads.
-func (p *Policy) Hash() uint64 {
-	b := binary.LittleEndian.AppendUint32(nil, VectorVersion)
-	for _, v := range [...]float64{p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks, p.SelfMinutes, p.ZInexcusable, p.PriorMedian, p.ModelSuspect} {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
-	}
-	if p.AppsAreTools {
-		b = append(b, 1)
-	}
-	return xxhash.Sum64(b)
 }

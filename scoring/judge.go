@@ -10,7 +10,7 @@ import (
 // gateway saw a click when. Safe for concurrent use.
 type Judge struct {
 	policy  Policy
-	hash    uint64
+	sources func(tenantID, sourceID string) *click.SourcePolicy
 	model   *iforest.Model
 	maxKeys int
 }
@@ -22,24 +22,29 @@ const judgeSeed = 1
 // kept are the reasons of a stored verdict that its evidence does not tell again.
 const kept = click.Reasons(1 << click.ReasonNoPrice)
 
-// NewJudge returns the judge of a policy and a model, nil for none. It refuses a
-// model of other vectors.
-func NewJudge(cfg Config, model *iforest.Model) (*Judge, error) {
+// NewJudge returns the judge of a policy, of what sources set otherwise (a nil
+// function: nothing), and of a model, nil for none. It refuses a model of other
+// vectors.
+func NewJudge(cfg Config, model *iforest.Model, sources func(tenantID, sourceID string) *click.SourcePolicy) (*Judge, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if _, err := iforest.NewHolder(Features, VectorVersion).Swap(model); err != nil {
 		return nil, err
 	}
-	return &Judge{policy: cfg.Policy, hash: cfg.Policy.Hash(), model: model, maxKeys: cfg.MaxKeys}, nil
+	if sources == nil {
+		sources = func(string, string) *click.SourcePolicy { return nil }
+	}
+	return &Judge{policy: cfg.Policy, sources: sources, model: model, maxKeys: cfg.MaxKeys}, nil
 }
 
-// Hashes name the policy and the model, 0 for none.
-func (j *Judge) Hashes() (policy, model uint64) {
+// Hashes name the policy of a source and the model, 0 for none.
+func (j *Judge) Hashes(tenantID, sourceID string) (policy, model uint64) {
 	if j.model != nil {
 		model = j.model.Hash()
 	}
-	return j.hash, model
+	own := j.policy.For(j.sources(tenantID, sourceID))
+	return own.Hash(), model
 }
 
 // Begin starts a pass over the clicks of one source with nothing remembered. The
@@ -52,6 +57,8 @@ func (j *Judge) Begin(tenantID, sourceID string) (func(*click.Click) click.Verdi
 	if err != nil {
 		return nil, err
 	}
+	policy := j.policy.For(j.sources(tenantID, sourceID))
+	hash := policy.Hash()
 	return func(c *click.Click) click.Verdict {
 		v := c.Verdict
 		if v.VectorVersion != VectorVersion {
@@ -59,8 +66,8 @@ func (j *Judge) Begin(tenantID, sourceID string) (func(*click.Click) click.Verdi
 		}
 		seen.observe(&v.Vector, c, c.Flags&click.FlagAddressUnknown == 0)
 		askModel(&v, j.model)
-		d := Decide(&j.policy, c.Flags, &v.Vector)
-		v.State, v.Score, v.PolicyHash = d.State, d.Score, j.hash
+		d := Decide(&policy, c.Flags, &v.Vector)
+		v.State, v.Score, v.PolicyHash = d.State, d.Score, hash
 		v.Reasons = v.Reasons&kept | d.Reasons
 		return v
 	}, nil

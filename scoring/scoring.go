@@ -67,9 +67,14 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	fillLists(&v.Vector, &match)
 	s.entities.observe(&v.Vector, c, sig.IP.IsValid())
 	askModel(v, s.models.Load())
-	d := Decide(&s.policy, c.Flags, &v.Vector)
+	policy, policyHash := s.policy, s.policyHash
+	if sig.Policy != nil {
+		policy = s.policy.For(sig.Policy)
+		policyHash = policy.Hash()
+	}
+	d := Decide(&policy, c.Flags, &v.Vector)
 	v.State, v.Reasons, v.Score = d.State, v.Reasons|d.Reasons, d.Score
-	v.ListsHash, v.PolicyHash = lists.Hash(), s.policyHash
+	v.ListsHash, v.PolicyHash = lists.Hash(), policyHash
 	if match.Agent == givt.None {
 		c.AgentFamily = string(s.families.Parse(sig.UserAgent).Browser())
 	}

@@ -150,4 +150,6 @@ type Signals struct {
 	Referer        string
 	AcceptLanguage string
 	Query          string
+
+	Policy *SourcePolicy // of the click's source; nil: that of the process
 }

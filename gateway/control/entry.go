@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"clickgate/gateway/click"
 	"clickgate/gateway/seal"
 
 	"github.com/goccy/go-yaml"
@@ -172,6 +174,26 @@ func ParseFile(b []byte) (*File, *Snapshot, error) {
 		}
 	}
 	return &f, s, nil
+}
+
+// ParsePolicy reads a source's policy from its keys and values as a control file
+// would hold them. It is checked when the source is added.
+func ParsePolicy(settings map[string]string) (*click.SourcePolicy, error) {
+	if len(settings) == 0 {
+		return nil, nil
+	}
+	var text strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		if strings.ContainsAny(key+settings[key], "\r\n") {
+			return nil, fmt.Errorf("policy: %q: a line end is no part of a setting", key)
+		}
+		fmt.Fprintf(&text, "%s: %s\n", key, settings[key])
+	}
+	p := new(click.SourcePolicy)
+	if err := yaml.UnmarshalWithOptions([]byte(text.String()), p, yaml.Strict()); err != nil {
+		return nil, fmt.Errorf("policy: %s", yaml.FormatError(err, false, false))
+	}
+	return p, nil
 }
 
 // Tenant finds a tenant's entry, nil when there is none.

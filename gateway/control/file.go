@@ -51,6 +51,8 @@ type SourceEntry struct {
 	Backfill bool          `yaml:"backfill"`
 	APIKeys  []APIKeyEntry `yaml:"api_keys"`
 	Log      *LogEntry     `yaml:"log"` // sources that send logs
+	// Policy holds thresholds of scoring.policy that are others for this source.
+	Policy *click.SourcePolicy `yaml:"policy"`
 }
 
 // APIKeyEntry names an API key by its SHA-256, so that the file holds no secret.
@@ -227,6 +229,12 @@ func (s *Snapshot) addSource(src *Source, e *SourceEntry) error {
 		if src.Log, err = e.Log.log(); err != nil {
 			return fmt.Errorf("log.%w", err)
 		}
+	}
+	if e.Policy != nil {
+		if err := e.Policy.Validate(); err != nil {
+			return fmt.Errorf("policy.%w", err)
+		}
+		src.Policy = e.Policy
 	}
 	for i, k := range e.APIKeys {
 		sum, err := hex.DecodeString(k.SHA256)

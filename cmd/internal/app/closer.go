@@ -7,48 +7,68 @@ import (
 
 	"clickgate/aggregate"
 	"clickgate/cmd/internal/config"
+	"clickgate/gateway/click"
 	"clickgate/gateway/control"
 	"clickgate/gateway/stream"
 	"clickgate/scoring"
 )
 
-// Terms returns what closing must know of a source.
-type Terms func(tenantID, sourceID string) aggregate.SourceTerms
+// Sources says what closing must know of sources, from the control entries in force.
+// A nil set knows none.
+type Sources struct{ set *control.Set }
 
-// TermsOf reads the terms from the control entries in force; a nil set, and a source
-// that is not known any more, has the default grace.
-func TermsOf(set *control.Set) Terms {
-	return func(tenantID, sourceID string) aggregate.SourceTerms {
-		terms := aggregate.SourceTerms{Grace: control.DefaultGrace.Microseconds()}
-		if set == nil || set.Current() == nil {
-			return terms
-		}
-		tenant := set.Current().Tenant(tenantID)
-		if tenant == nil {
-			return terms
-		}
-		for _, s := range append(tenant.Sources(), tenant.Edge) {
-			if s.ID == sourceID {
-				return aggregate.SourceTerms{Grace: s.Grace.Microseconds(), Backfill: s.Backfill}
-			}
-		}
-		return terms
+// SourcesOf reads from a set, which may be nil.
+func SourcesOf(set *control.Set) Sources { return Sources{set} }
+
+// find returns a source, nil for one that is not known (any more).
+func (s Sources) find(tenantID, sourceID string) *control.Source {
+	if s.set == nil || s.set.Current() == nil {
+		return nil
 	}
+	tenant := s.set.Current().Tenant(tenantID)
+	if tenant == nil {
+		return nil
+	}
+	if tenant.Edge.ID == sourceID {
+		return tenant.Edge
+	}
+	for _, source := range tenant.Sources() {
+		if source.ID == sourceID {
+			return source
+		}
+	}
+	return nil
+}
+
+// terms of an unknown source are the default grace.
+func (s Sources) terms(tenantID, sourceID string) aggregate.SourceTerms {
+	if source := s.find(tenantID, sourceID); source != nil {
+		return aggregate.SourceTerms{Grace: source.Grace.Microseconds(), Backfill: source.Backfill}
+	}
+	return aggregate.SourceTerms{Grace: control.DefaultGrace.Microseconds()}
+}
+
+// policy of a source, nil where it has none of its own.
+func (s Sources) policy(tenantID, sourceID string) *click.SourcePolicy {
+	if source := s.find(tenantID, sourceID); source != nil {
+		return source.Policy
+	}
+	return nil
 }
 
 // NewCloser returns a closer on store, which judges by the configured policy and
-// model; it does nothing before it is started or asked.
-func NewCloser(cfg *config.Config, store aggregate.Closing, opt Options, terms Terms) (*aggregate.Closer, error) {
+// model, and by what sources set otherwise; it does nothing before it is started or asked.
+func NewCloser(cfg *config.Config, store aggregate.Closing, opt Options, sources Sources) (*aggregate.Closer, error) {
 	model, err := openModel(cfg.Scoring.Model)
 	if err != nil {
 		return nil, err
 	}
-	judge, err := scoring.NewJudge(cfg.Scoring, model)
+	judge, err := scoring.NewJudge(cfg.Scoring, model, sources.policy)
 	if err != nil {
 		return nil, err
 	}
 	dep := aggregate.CloserDependencies{
-		Store: store, Judge: judge, Terms: terms, Owner: owner(), Version: opt.Version, Now: time.Now, Logger: opt.Logger,
+		Store: store, Judge: judge, Terms: sources.terms, Owner: owner(), Version: opt.Version, Now: time.Now, Logger: opt.Logger,
 	}
 	if opt.Registry != nil {
 		dep.Registerer = opt.Registry
@@ -56,10 +76,9 @@ func NewCloser(cfg *config.Config, store aggregate.Closing, opt Options, terms T
 	return aggregate.NewCloser(cfg.Aggregate.Close, dep)
 }
 
-// CloseHours lets the aggregator close hours too, from Start on, after the grace that
-// terms give.
-func (a *Aggregator) CloseHours(cfg *config.Config, opt Options, terms Terms) (err error) {
-	a.closer, err = NewCloser(cfg, a.Store, opt, terms)
+// CloseHours lets the aggregator close hours too, from Start on.
+func (a *Aggregator) CloseHours(cfg *config.Config, opt Options, sources Sources) (err error) {
+	a.closer, err = NewCloser(cfg, a.Store, opt, sources)
 	return err
 }
 
@@ -73,7 +92,7 @@ func (a *Aggregator) CloseHoursByControl(ctx context.Context, cfg *config.Config
 	if err != nil {
 		return err
 	}
-	return a.CloseHours(cfg, opt, TermsOf(set))
+	return a.CloseHours(cfg, opt, SourcesOf(set))
 }
 
 func (a *Aggregator) openControl(ctx context.Context, cfg *config.Config, opt Options) (*control.Set, error) {

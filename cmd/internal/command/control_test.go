@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"clickgate/gateway/control"
+	"clickgate/scoring"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -218,4 +220,40 @@ no log line at all
 	out, _ := d.run(ExitOK, "source", "test", file, "--tenant", "acme", "--id", "nginx", "--lines", "3")
 	demand(t, words(out)+"\n", "1 click 2026-11-10T12:00:00Z 203.0.113.5 GET", "2 nothing path", "3 malformed", "3 lines: 1 clicks, 1 malformed, 1 neither")
 	d.must(ExitFailure, "has no log: section", "source", "test", file, "--tenant", "acme", "--id", "plain")
+}
+
+// A source's policy is added, shown and checked, and its hash is that of the policy
+// that its clicks are judged by.
+func TestSourcePolicy(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.run(ExitOK, "source", "add", "--tenant", "acme", "--id", "plain", "--no-key")
+	d.run(ExitOK, "source", "add", "--tenant", "acme", "--id", "app", "--no-key", "--policy", "apps_are_tools=false", "--policy", "min_clicks=20")
+	demand(t, d.controlFile(), "apps_are_tools: false", "min_clicks: 20")
+	text, _ := d.run(ExitOK, "source", "list")
+	demand(t, text, "policy", "min_clicks=20 apps_are_tools=false")
+	list, _ := d.run(ExitOK, "source", "list", "--json")
+	var rows []sourceRow
+	if err := json.Unmarshal([]byte(list), &rows); err != nil {
+		t.Fatal(err)
+	}
+	process := scoring.DefaultConfig().Policy
+	own := process
+	own.AppsAreTools, own.MinClicks = false, 20
+	found := 0
+	for _, r := range rows {
+		want := process
+		if r.ID == "app" {
+			want = own
+			found++
+		}
+		if r.PolicyHash != fmt.Sprintf("%016x", want.Hash()) || (r.Policy != nil) != (r.ID == "app") {
+			t.Errorf("%+v", r)
+		}
+	}
+	if found != 1 || len(rows) < 2 {
+		t.Errorf("rows %+v", rows)
+	}
+	d.must(ExitUsage, "apps_are_tool", "source", "add", "--tenant", "acme", "--id", "app2", "--no-key", "--policy", "apps_are_tool=false")
+	d.must(ExitNegative, "set all four or none", "source", "add", "--tenant", "acme", "--id", "app2", "--no-key", "--policy", "z_suspect=3")
 }

@@ -84,12 +84,12 @@ func (s *session) withCloser(f func(aggregate.Store, *aggregate.Closer) error) e
 	if err != nil {
 		return err
 	}
-	terms, err := s.terms(&cfg.Config)
+	sources, err := s.sources(&cfg.Config)
 	if err != nil {
 		return err
 	}
 	return s.withStore(func(store aggregate.Store) error {
-		closer, err := app.NewCloser(&cfg.Config, store, app.Options{Logger: slog.New(slog.NewTextHandler(s.Stderr, nil)), Version: s.Version}, terms)
+		closer, err := app.NewCloser(&cfg.Config, store, app.Options{Logger: slog.New(slog.NewTextHandler(s.Stderr, nil)), Version: s.Version}, sources)
 		if err != nil {
 			return err
 		}
@@ -97,18 +97,18 @@ func (s *session) withCloser(f func(aggregate.Store, *aggregate.Closer) error) e
 	})
 }
 
-// terms reads the sources' grace from the control file, if there is one. With a
+// sources reads the sources' grace and policy from the control file, if there is one. With a
 // control topic the default stands in: it changes what a list shows, not what the
 // aggregators do.
-func (s *session) terms(cfg *config.Config) (app.Terms, error) {
+func (s *session) sources(cfg *config.Config) (app.Sources, error) {
 	if _, err := os.Stat(cfg.Control.File); cfg.Control.File == "" || errors.Is(err, fs.ErrNotExist) {
-		return app.TermsOf(nil), nil
+		return app.SourcesOf(nil), nil
 	}
 	snapshot, err := control.Load(cfg.Control.File)
 	if err != nil {
-		return nil, err
+		return app.Sources{}, err
 	}
-	return app.TermsOf(control.NewSet(snapshot)), nil
+	return app.SourcesOf(control.NewSet(snapshot)), nil
 }
 
 type retireCmd struct {

@@ -5,13 +5,17 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
+	"clickgate/cmd/internal/config"
 	"clickgate/cmd/internal/report"
+	"clickgate/gateway/click"
 	"clickgate/gateway/control"
+	"clickgate/scoring"
 )
 
 type sourceGroup struct {
@@ -45,6 +49,7 @@ type sourceAddCmd struct {
 	Paths      []string          `help:"Paths of clicks in the log, such as /c, or /go/* for all below." name:"click-path" placeholder:"PATH"`
 	Statuses   []string          `help:"Statuses of clicks in the log, such as 302 or 200-399." name:"click-status" placeholder:"STATUS"`
 	Hosts      []string          `help:"Hosts of clicks in the log." name:"click-host" placeholder:"HOST"`
+	Policy     map[string]string `help:"Thresholds of scoring.policy that are others for this source, such as apps_are_tools=false; repeatable." placeholder:"KEY=VALUE"`
 	AllowShift bool              `help:"Senders may move the times of log lines by whole days; for demos and tests."`
 }
 
@@ -56,7 +61,11 @@ func (c *sourceAddCmd) Run(s *session) error {
 	if _, err := store.read(s.ctx); err != nil {
 		return err
 	}
-	e := control.SourceEntry{ID: c.ID, PublicID: c.PublicID, Grace: c.Grace, Backfill: c.Backfill, Log: c.log()}
+	policy, err := control.ParsePolicy(c.Policy)
+	if err != nil {
+		return usage(fmt.Errorf("source add: --%w", err))
+	}
+	e := control.SourceEntry{ID: c.ID, PublicID: c.PublicID, Grace: c.Grace, Backfill: c.Backfill, Log: c.log(), Policy: policy}
 	var key string
 	if !c.NoKey {
 		var hash string
@@ -153,6 +162,10 @@ type sourceRow struct {
 	Backfill bool     `json:"backfill"`
 	Format   string   `json:"format,omitempty"`
 	Keys     []string `json:"keys"` // beginnings of the hashes, oldest first
+	// Policy is what the source sets otherwise, and PolicyHash what its clicks are
+	// judged by with the configuration of this command.
+	Policy     *click.SourcePolicy `json:"policy,omitempty"`
+	PolicyHash string              `json:"policy_hash"`
 }
 
 func (c *sourceListCmd) Run(s *session) error {
@@ -164,6 +177,10 @@ func (c *sourceListCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
+	cfg, err := s.load(config.ForControl)
+	if err != nil {
+		return err
+	}
 	rows := []sourceRow{}
 	for i := range file.Tenants {
 		t := &file.Tenants[i]
@@ -171,20 +188,22 @@ func (c *sourceListCmd) Run(s *session) error {
 			continue
 		}
 		for j := range t.Sources {
-			rows = append(rows, newSourceRow(t.ID, &t.Sources[j]))
+			rows = append(rows, newSourceRow(t.ID, &t.Sources[j], &cfg.Scoring.Policy))
 		}
 	}
 	if c.JSON {
 		return report.WriteJSON(s.Stdout, rows)
 	}
-	return table(s.Stdout, "tenant\tsource\tpublic id\tgrace\tbackfill\tlog format\tkeys (sha256)\t", len(rows), func(i int) []any {
+	return table(s.Stdout, "tenant\tsource\tpublic id\tgrace\tbackfill\tlog format\tkeys (sha256)\tpolicy\t", len(rows), func(i int) []any {
 		r := &rows[i]
-		return []any{r.Tenant, r.ID, report.Visible(r.PublicID), r.Grace, r.Backfill, r.Format, strings.Join(r.Keys, " ")}
+		return []any{r.Tenant, r.ID, report.Visible(r.PublicID), r.Grace, r.Backfill, r.Format, strings.Join(r.Keys, " "), policyText(r.Policy)}
 	})
 }
 
-func newSourceRow(tenant string, e *control.SourceEntry) sourceRow {
+func newSourceRow(tenant string, e *control.SourceEntry, process *scoring.Policy) sourceRow {
+	policy := process.For(e.Policy)
 	r := sourceRow{
+		Policy: e.Policy, PolicyHash: fmt.Sprintf("%016x", policy.Hash()),
 		Tenant: tenant, ID: e.ID, PublicID: e.PublicID, Backfill: e.Backfill, Keys: []string{},
 		Grace: cmp.Or(e.Grace, control.DefaultGrace).String(),
 	}
@@ -199,4 +218,17 @@ func newSourceRow(tenant string, e *control.SourceEntry) sourceRow {
 		r.Keys = append(r.Keys, text)
 	}
 	return r
+}
+
+// policyText is a source's policy in a cell, as key=value; empty for none.
+func policyText(p *click.SourcePolicy) string {
+	if p == nil {
+		return ""
+	}
+	b, err := json.Marshal(p)
+	if err != nil {
+		return err.Error()
+	}
+	// Keys are words, values numbers and truths: nothing in them needs quotes.
+	return strings.NewReplacer(`"`, "", ":", "=", ",", " ").Replace(strings.Trim(string(b), "{}"))
 }

@@ -109,7 +109,7 @@ func (s *process) start(ctx context.Context) error {
 		return err
 	}
 	s.watchControl()
-	if err := s.aggregator.CloseHours(s.cfg, appOpt, app.TermsOf(s.gateway.Control)); err != nil {
+	if err := s.aggregator.CloseHours(s.cfg, appOpt, app.SourcesOf(s.gateway.Control)); err != nil {
 		return err
 	}
 	s.aggregator.Start()

@@ -1,0 +1,51 @@
+package scoring
+
+import (
+	"encoding/binary"
+	"math"
+
+	"clickgate/gateway/click"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// For returns the policy for clicks of a source: p, but for what the source sets.
+// A nil source policy is p itself. If both are valid, so is the result. It
+// allocates nothing.
+func (p *Policy) For(source *click.SourcePolicy) Policy {
+	own := *p
+	if source == nil {
+		return own
+	}
+	for _, f := range [...]struct {
+		to  *float64
+		set *float64
+	}{
+		{&own.ZSuspect, source.ZSuspect}, {&own.ZInvalid, source.ZInvalid}, {&own.ZAddress, source.ZAddress},
+		{&own.ZInexcusable, source.ZInexcusable}, {&own.MinClicks, source.MinClicks}, {&own.SelfMinutes, source.SelfMinutes},
+		{&own.PriorMedian, source.PriorMedian}, {&own.ModelSuspect, source.ModelSuspect},
+	} {
+		if f.set != nil {
+			*f.to = *f.set
+		}
+	}
+	if source.AppsAreTools != nil {
+		own.AppsAreTools = *source.AppsAreTools
+	}
+	return own
+}
+
+// Hash names the policy and the meaning of the vector it reads: xxHash64 over
+// version, thresholds and a byte 1 if apps are tools, little endian. It allocates
+// nothing.
+func (p *Policy) Hash() uint64 {
+	var buf [4 + 8*8 + 1]byte
+	b := binary.LittleEndian.AppendUint32(buf[:0], VectorVersion)
+	for _, v := range [...]float64{p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks, p.SelfMinutes, p.ZInexcusable, p.PriorMedian, p.ModelSuspect} {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+	}
+	if p.AppsAreTools {
+		b = append(b, 1)
+	}
+	return xxhash.Sum64(b)
+}

@@ -36,6 +36,7 @@ var closingCases = []testCase{
 	{"ClosingAppendOnly", closingAppendOnly},
 	{"SealDuringIngest", sealDuringIngest},
 	{"BillingRaces", billingRaces},
+	{"CloserRaces", closerRaces},
 }
 
 // shop is the unit of newRow(n, base).

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -162,6 +163,43 @@ func wantActivity(t testing.TB, store aggregate.Store) {
 	}
 }
 
+// oldPlans shows units as they were.
+type oldPlans struct {
+	aggregate.Store
+	units []aggregate.UnitInfo
+}
+
+func (s oldPlans) OpenUnits(context.Context) ([]aggregate.UnitInfo, error) {
+	return slices.Clone(s.units), nil
+}
+
+// oldPlan: a unit that another closer closed since is passed over, and the next ones
+// are closed.
+func oldPlan(e *env) {
+	e.put(newRow(1, base-hour), newRow(2, base))
+	before, err := e.store.OpenUnits(e.ctx())
+	e.must(err)
+	equal(e, "open units", len(before), 2)
+	first := e.closeNow(e.store, shop.Hour)
+	equal(e, "closed by the first", len(first), 1)
+	second := e.closeNow(oldPlans{e.store, before}, 0)
+	if len(second) != 1 || second[0] != shop {
+		e.Errorf("the second closed %v, want %v alone", second, shop)
+	}
+	n, err := newCloser(e, oldPlans{e.store, before}, "third", base+100*hour).RunOnce(e.ctx())
+	equal(e, "closed by the third", n, 0)
+	e.must(err)
+	balanced(e, e.store)
+}
+
+// closeNow closes the units up to an hour, 0 for all.
+func (e *env) closeNow(store aggregate.Store, upTo int64) []aggregate.Unit {
+	e.Helper()
+	units, err := newCloser(e, store, "closer", base+3*hour).CloseNow(e.ctx(), "", "", upTo, "test", "to see")
+	e.must(err)
+	return units
+}
+
 // closerRaces: two closers close and work off what is late while clicks come in.
 // Whatever came when, the books balance and each identity is billed once.
 func closerRaces(e *env) {
@@ -209,8 +247,7 @@ func closerRaces(e *env) {
 	ingest.Wait()
 	close(stop)
 	closing.Wait()
-	_, err := newCloser(e, e.store, "last", base+3*hour).CloseNow(e.ctx(), "", "", 0, "test", "to end")
-	e.must(err)
+	e.closeNow(e.store, 0)
 	e.raced(workers * batches * size)
 }
 

@@ -201,6 +201,7 @@ func TestTimescale(t *testing.T) {
 	t.Run("Suite", func(t *testing.T) { storetest.Run(t, tsdb.lender(t), tsdb.options(1)) })
 	t.Run("EqualReports", func(t *testing.T) { equalReports(t, &tsdb) })
 	t.Run("EqualClosing", func(t *testing.T) { equalClosing(t, &tsdb) })
+	t.Run("QueueReadsItsHours", func(t *testing.T) { queueReadsItsHours(t, &tsdb) })
 	t.Run("PlansLeaveDaysOut", func(t *testing.T) { plansLeaveDaysOut(t, &tsdb) })
 	t.Run("OneUniqueConstraint", func(t *testing.T) { oneUniqueConstraint(t, &tsdb) })
 	t.Run("Hypertables", hypertables)

@@ -130,7 +130,7 @@ func balanced(t testing.TB, store aggregate.Store) {
 	}
 }
 
-// wantActivity demands that a history brought everything that closing can do.
+// wantActivity demands that a history brought duplicates and every kind of adjustment.
 func wantActivity(t testing.TB, store aggregate.Store) {
 	t.Helper()
 	d, err := store.Statement(t.Context(), aggregate.BillingQuery{})
@@ -264,11 +264,11 @@ func (e *env) raced(clicks int64) {
 	valid := e.totals()[click.Valid]
 	equal(e, "billed clicks and repeats",
 		e.count("SELECT count(*) FROM billed_clicks")+e.count("SELECT count(*) FROM billed_repeats"), valid)
-	// 40 tokens; each was sent often.
 	equal(e, "billed tokens", e.count("SELECT count(*) FROM billed_clicks"), racingTokens)
 	e.Logf("%d clicks were closed, %d late, %d are valid", closed, late, valid)
 }
 
+// racingTokens is how many ad opportunities racing clicks have, each often.
 const racingTokens = 40
 
 // racing are size clicks of batch n, told apart from all others, half of them with

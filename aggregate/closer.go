@@ -143,6 +143,7 @@ func (c *Closer) RunOnce(ctx context.Context) (closed int, err error) {
 		switch {
 		case e == nil:
 			closed++
+		case errors.Is(e, ErrUnitClosed): // by another closer since; the next may follow
 		case errors.Is(e, ErrNotLeased):
 			failed[p.TenantID] = true
 		default:
@@ -176,7 +177,11 @@ func (c *Closer) CloseNow(ctx context.Context, tenantID, sourceID string, before
 		if tenantID != "" && p.TenantID != tenantID || sourceID != "" && p.SourceID != sourceID || before != 0 && p.Hour >= before {
 			continue
 		}
-		if err := c.closeUnit(ctx, p.Unit, fmt.Sprintf("closed by %s: %s", who, why)); err != nil {
+		err := c.closeUnit(ctx, p.Unit, fmt.Sprintf("closed by %s: %s", who, why))
+		if errors.Is(err, ErrUnitClosed) {
+			continue // by another closer since
+		}
+		if err != nil {
 			return closed, err
 		}
 		closed = append(closed, p.Unit)

@@ -53,6 +53,9 @@ type UnitInfo struct {
 	LastReceived int64 // store clock when clicks of it last came; up to UnitSeenStep early
 }
 
+// ErrUnitClosed says that the unit is closed already, by another closer for example.
+var ErrUnitClosed = errors.New("the unit is closed already")
+
 // UnitSeenStep is how far a unit's LastReceived may lag behind, in microseconds:
 // writing it with every batch would make aggregators wait for each other.
 const UnitSeenStep = 60 * 1_000_000
@@ -79,9 +82,10 @@ type Closing interface {
 	Lease(ctx context.Context, u Unit, owner string, ttl int64) (fence int64, err error)
 	// Seal moves an open unit to sealed, after every ingest transaction that
 	// touched it has ended: a click stored later stands among the late ones. A
-	// sealed unit stays sealed and is no error. Only then may its clicks be read:
-	// where Seal failed in between, new clicks are late already and the unit still
-	// counts as open.
+	// sealed unit stays sealed and is no error; a closed one is ErrUnitClosed, so
+	// that a closer whose plan is old does no second pass for nothing. Only then may
+	// its clicks be read: where Seal failed in between, new clicks are late already
+	// and the unit still counts as open.
 	Seal(ctx context.Context, u Unit, fence int64) error
 	// InClosing runs f in one transaction that holds the unit against other
 	// closers, checks the fence (ErrNotLeased), commits when f returns nil and

@@ -16,8 +16,8 @@ const minuteMicros = 60 * 1_000_000
 const sameDays = `id_time BETWEEN $3::timestamptz - interval '1 second' AND $4::timestamptz + interval '1 second'`
 
 // flaggedSQL finds suspect and sivt clicks (7, 5) twice: those that were stored so,
-// through their index, and those that a revision made so. The second branch reads
-// the few revisions.
+// through their index, and those that a revision of the hours asked for made so.
+// LIMIT 1 lets every such revision look up its click by key.
 const flaggedSQL = `
 WITH flagged AS (
   SELECT c.tenant_id, c.ip_key, c.ip_prefix, c.campaign_id, c.pricing, c.currency, c.price_micros, c.event_time,
@@ -28,8 +28,12 @@ WITH flagged AS (
   UNION ALL
   SELECT c.tenant_id, c.ip_key, c.ip_prefix, c.campaign_id, c.pricing, c.currency, c.price_micros, c.event_time, newest.state, newest.reasons
   FROM verdict_revisions AS f
-  JOIN clicks AS c ON c.tenant_id = f.tenant_id AND c.event_id = f.event_id AND c.id_time = f.id_time` + decidedSQL + `
-  WHERE f.state IN (5, 7) AND c.state NOT IN (5, 7) AND ($1 = '' OR c.tenant_id = $1) AND ($2 = '' OR c.campaign_id = $2)
+  CROSS JOIN LATERAL (
+    SELECT * FROM clicks AS c
+    WHERE c.tenant_id = f.tenant_id AND c.event_id = f.event_id AND c.id_time = f.id_time AND c.` + sameDays + `
+    LIMIT 1) AS c` + decidedSQL + `
+  WHERE f.state IN (5, 7) AND f.hour > $3::timestamptz - interval '1 hour' AND f.hour < $4 AND ($1 = '' OR f.tenant_id = $1)
+    AND c.state NOT IN (5, 7) AND ($2 = '' OR c.campaign_id = $2)
     AND c.event_time >= $3 AND c.event_time < $4 AND f.revision = newest.revision AND decided.decision IS NULL)
 SELECT tenant_id, ip_key, ip_prefix, campaign_id, CASE WHEN pricing = 1 THEN currency ELSE '' END AS billed_in, state, reasons,
   count(*), sum(CASE WHEN pricing = 1 AND currency <> '' THEN price_micros ELSE 0 END)::bigint, min(event_time), max(event_time)

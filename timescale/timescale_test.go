@@ -17,6 +17,7 @@ import (
 	"clickgate/aggregate/sqlite"
 	"clickgate/aggregate/storetest"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
 )
@@ -199,6 +200,8 @@ func TestTimescale(t *testing.T) {
 	tsdb.dsn(t)
 	t.Run("Suite", func(t *testing.T) { storetest.Run(t, tsdb.lender(t), tsdb.options(1)) })
 	t.Run("EqualReports", func(t *testing.T) { equalReports(t, &tsdb) })
+	t.Run("EqualClosing", func(t *testing.T) { equalClosing(t, &tsdb) })
+	t.Run("QueueReadsItsHours", func(t *testing.T) { queueReadsItsHours(t, &tsdb) })
 	t.Run("PlansLeaveDaysOut", func(t *testing.T) { plansLeaveDaysOut(t, &tsdb) })
 	t.Run("OneUniqueConstraint", func(t *testing.T) { oneUniqueConstraint(t, &tsdb) })
 	t.Run("UnitPagesFollowIndex", func(t *testing.T) { unitPagesFollowIndex(t, &tsdb) })
@@ -223,6 +226,23 @@ func equalReports(t *testing.T, s *server) {
 		if a[i] != b[i] {
 			t.Errorf("batch %d gives %+v on SQLite and %+v on %s", i, a[i], b[i], s.name)
 		}
+	}
+	storetest.Compare(t, h.Sample(underRace(20, 5)), want, got)
+}
+
+func TestEqualClosing(t *testing.T) {
+	t.Parallel()
+	equalClosing(t, &postgres)
+}
+
+// equalClosing closes one history in SQLite and in a server, with all that follows.
+func equalClosing(t *testing.T, s *server) {
+	s.dsn(t)
+	h := storetest.NewHistory(12, underRace(12, 30))
+	want, got := openSQLite(t), s.open(t)
+	a, b := h.PlayClosing(t, want), h.PlayClosing(t, got)
+	if diff := cmp.Diff(a, b); diff != "" {
+		t.Errorf("decisions come to other things (-SQLite +%s):\n%s", s.name, diff)
 	}
 	storetest.Compare(t, h.Sample(underRace(20, 5)), want, got)
 }

@@ -232,10 +232,14 @@ func (s *Store) Seal(ctx context.Context, u aggregate.Unit, fence int64) error {
 		{"FOR UPDATE", sealedSQL},
 	} {
 		err := s.write(ctx, func(t *tx) error {
-			if _, err := t.holds(ctx, u, fence, step.lock); err != nil {
+			state, err := t.holds(ctx, u, fence, step.lock)
+			if err != nil {
 				return err
 			}
-			_, err := t.exec(ctx, "seal", step.sql, u.TenantID, u.SourceID, micros(u.Hour))
+			if state == aggregate.UnitClosed {
+				return fmt.Errorf("seal of %v: %w", u, aggregate.ErrUnitClosed)
+			}
+			_, err = t.exec(ctx, "seal", step.sql, u.TenantID, u.SourceID, micros(u.Hour))
 			return err
 		})
 		if err != nil {

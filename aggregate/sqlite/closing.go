@@ -20,7 +20,7 @@ type closingTx struct {
 // as every writer here keeps every other.
 func (s *Store) InClosing(ctx context.Context, u aggregate.Unit, fence int64, f func(aggregate.ClosingTx) error) error {
 	return s.write(ctx, func(t *tx) error {
-		if err := t.holds(u, fence); err != nil {
+		if _, err := t.holds(u, fence); err != nil {
 			return err
 		}
 		return f(&closingTx{t, u})

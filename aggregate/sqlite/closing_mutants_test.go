@@ -14,7 +14,7 @@ import (
 type closingFaults struct {
 	nothingSealed, noLate, noSeal, anyOrder, oneOwner, longLease, noFence, skipTies, heldOnly, noSettling bool
 	turnedRound, noNotes, noBilled, wideWindow, meetsItself, noUnbill, noSign, adjustAgain, issueAgain    bool
-	sealFirst, lastRetired, noText, anyUnit, noRollback, noTrigger                                        bool
+	sealFirst, sealAgain, lastRetired, noText, anyUnit, noRollback, noTrigger                             bool
 	shifted                                                                                               int64
 }
 
@@ -67,7 +67,11 @@ func (m *mutant) Seal(ctx context.Context, u aggregate.Unit, fence int64) error 
 	if m.tx.noSeal {
 		return nil
 	}
-	return m.Store.Seal(ctx, u, fence)
+	err := m.Store.Seal(ctx, u, fence)
+	if m.tx.sealAgain && errors.Is(err, aggregate.ErrUnitClosed) {
+		return nil
+	}
+	return err
 }
 
 func (m *mutant) RetireGateway(ctx context.Context, r aggregate.Retirement) error {

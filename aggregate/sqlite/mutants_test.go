@@ -70,6 +70,9 @@ var mutants = map[string]struct {
 	"bad text is mended":             {"ClosingBadText", func(m *mutantTx) { m.noText = true }},
 	"any unit's rows are taken":      {"ForeignUnits", func(m *mutantTx) { m.anyUnit = true }},
 	"what failed stays":              {"ClosingRollsBack", func(m *mutantTx) { m.noRollback = true }},
+	"late clicks miss the books":     {"CloserRaces", func(m *mutantTx) { m.noLate = true }},
+	"racing closers bill everything": {"CloserRaces", func(m *mutantTx) { m.noBilled = true }},
+	"closed units are closed again":  {"OldPlan", func(m *mutantTx) { m.sealAgain = true }},
 	"the ledger can be changed":      {"ClosingAppendOnly", func(m *mutantTx) { m.noTrigger = true }},
 }
 

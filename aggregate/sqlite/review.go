@@ -14,8 +14,8 @@ const undecided = `NOT EXISTS (SELECT 1 FROM verdict_revisions AS d
   WHERE d.tenant_id = c.tenant_id AND d.event_id = c.event_id AND d.id_time = c.id_time AND d.decision IN (1, 2))`
 
 // flaggedSQL finds suspect and sivt clicks (7, 5) twice: those that were stored so,
-// through their index, and those that a revision made so. The second branch reads
-// the few revisions.
+// through their index, and those that a revision of the hours asked for made so.
+// CROSS JOIN keeps that order: revisions are few and lead to clicks by key.
 const flaggedSQL = `
 WITH flagged AS (
   SELECT c.tenant_id, c.ip_key, c.ip_prefix, c.campaign_id, c.pricing, c.currency, c.price_micros, c.event_time,
@@ -26,8 +26,9 @@ WITH flagged AS (
   UNION ALL
   SELECT c.tenant_id, c.ip_key, c.ip_prefix, c.campaign_id, c.pricing, c.currency, c.price_micros, c.event_time, r.state, r.reasons
   FROM verdict_revisions AS r
-  JOIN clicks AS c ON c.tenant_id = r.tenant_id AND c.event_id = r.event_id AND c.id_time = r.id_time
-  WHERE c.state NOT IN (5, 7) AND (?1 = '' OR c.tenant_id = ?1) AND (?2 = '' OR c.campaign_id = ?2)
+  CROSS JOIN clicks AS c ON c.tenant_id = r.tenant_id AND c.event_id = r.event_id AND c.id_time = r.id_time
+  WHERE r.state IN (5, 7) AND r.hour > ?3 - 3600000000 AND r.hour < ?4 AND (?1 = '' OR r.tenant_id = ?1)
+    AND c.state NOT IN (5, 7) AND (?2 = '' OR c.campaign_id = ?2)
     AND c.event_time >= ?3 AND c.event_time < ?4 AND ` + undecided + `
     AND r.revision = (SELECT max(m.revision) FROM verdict_revisions AS m
       WHERE m.tenant_id = c.tenant_id AND m.event_id = c.event_id AND m.id_time = c.id_time))

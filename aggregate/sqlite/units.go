@@ -142,25 +142,26 @@ UPDATE units SET state = 1, sealed_at = ? WHERE tenant_id = ? AND source_id = ? 
 // one runs.
 func (s *Store) Seal(ctx context.Context, u aggregate.Unit, fence int64) error {
 	return s.write(ctx, func(t *tx) error {
-		if err := t.holds(u, fence); err != nil {
+		state, err := t.holds(u, fence)
+		if err != nil {
 			return err
 		}
-		_, err := t.exec("seal", sealSQL, t.now, u.TenantID, u.SourceID, u.Hour)
+		if state == aggregate.UnitClosed {
+			return fmt.Errorf("seal of %v: %w", u, aggregate.ErrUnitClosed)
+		}
+		_, err = t.exec("seal", sealSQL, t.now, u.TenantID, u.SourceID, u.Hour)
 		return err
 	})
 }
 
-// holds returns ErrNotLeased when fence is not the unit's newest. A unit that was
-// never leased has fence 0, which nobody holds.
-func (t *tx) holds(u aggregate.Unit, fence int64) error {
+// holds returns the state of u, or ErrNotLeased when fence is not the unit's newest.
+// A unit that was never leased has fence 0, which nobody holds.
+func (t *tx) holds(u aggregate.Unit, fence int64) (aggregate.UnitState, error) {
 	x, err := t.unit(u)
-	if err != nil {
-		return err
+	if err == nil && (fence <= 0 || x.fence != fence) {
+		err = fmt.Errorf("%v: fence %d, the newest is %d: %w", u, fence, x.fence, aggregate.ErrNotLeased)
 	}
-	if fence <= 0 || x.fence != fence {
-		return fmt.Errorf("%v: fence %d, the newest is %d: %w", u, fence, x.fence, aggregate.ErrNotLeased)
-	}
-	return nil
+	return x.state, err
 }
 
 // write runs f in one transaction.

@@ -6,14 +6,15 @@ import (
 	"testing"
 
 	"clickgate/aggregate"
+	"clickgate/gateway/click"
 )
 
 // BatchSizes are the batches that stores are measured with.
 var BatchSizes = [...]int{200, 1_000, 5_000}
 
 // Load makes batches of ever new clicks for benchmarks: 500 campaigns, half of
-// the clicks with a token, 350 clicks a second, and in each batch 2 % redeliveries
-// of the batch before.
+// the clicks with a token, four clicks of an address, 3 % suspects, 350 clicks a
+// second, and in each batch 2 % redeliveries of the batch before.
 type Load struct {
 	batch aggregate.Batch
 	n     uint64
@@ -57,6 +58,11 @@ func (l *Load) renew(row *aggregate.ClickRow) {
 	t := base + int64(l.n)*second/350
 	row.EventID = eventID(t, l.n*0x9e3779b97f4a7c15)
 	row.IDTime, row.EventTime, row.ReceivedAt = row.EventID.Time(), t, t+second/10
+	binary.BigEndian.PutUint64(row.IPKey[:], l.n/4*0xff51afd7ed558ccd)
+	row.Verdict.State = click.Valid
+	if l.n%32 == 0 {
+		row.Verdict.State = click.Suspect
+	}
 	row.ClickID, row.RepeatKey = [16]byte{}, int64(l.n*0xbf58476d1ce4e5b9)|1
 	if l.n%2 == 0 {
 		binary.BigEndian.PutUint64(row.ClickID[:], l.n*0x94d049bb133111eb)

@@ -36,6 +36,8 @@ var closingCases = []testCase{
 	{"ClosingAppendOnly", closingAppendOnly},
 	{"SealDuringIngest", sealDuringIngest},
 	{"BillingRaces", billingRaces},
+	{"CloserRaces", closerRaces},
+	{"OldPlan", oldPlan},
 }
 
 // shop is the unit of newRow(n, base).
@@ -196,7 +198,8 @@ func unitLife(e *env) {
 	}
 	e.close(shop)
 	check("closed", true, 0, false)
-	e.must(e.store.Seal(e.ctx(), shop, e.lease(shop)))
+	e.wantErr("seal of a closed unit", e.store.Seal(e.ctx(), shop, e.lease(shop)), aggregate.ErrUnitClosed)
+	e.wantErr("the same under an old fence", e.store.Seal(e.ctx(), shop, fence), aggregate.ErrNotLeased)
 	check("closed, and sealed again", true, 0, false)
 	none, err := e.store.LateUnits(e.ctx())
 	e.must(err)

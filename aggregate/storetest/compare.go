@@ -12,8 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// Compare demands that all stores give the reports of the first: Billing, Totals,
-// Ledger and the Trace of every id. Only the time of storing may differ.
+// Compare demands that all stores give the reports of the first: bills, statements,
+// closed units, totals, the ledger, the review queue and the Trace of every id. Only
+// the time of storing may differ.
 func Compare(t testing.TB, ids []click.ID, stores ...aggregate.Store) {
 	t.Helper()
 	want := read(t, stores[0], ids)
@@ -41,6 +42,14 @@ func read(t testing.TB, s aggregate.Store, ids []click.ID) map[string]any {
 	}
 	bill, err := s.Billing(ctx, aggregate.BillingQuery{})
 	keep("Billing", bill, err)
+	statement, err := s.Statement(ctx, aggregate.BillingQuery{})
+	keep("Statement", statement, err)
+	closed, err := s.ClosedUnits(ctx, aggregate.BillingQuery{})
+	keep("ClosedUnits", closed, err)
+	invalid, err := s.Invalid(ctx, aggregate.BillingQuery{})
+	keep("Invalid", invalid, err)
+	flagged, err := s.Flagged(ctx, aggregate.FlaggedQuery{})
+	keep("Flagged", aggregate.Queue(flagged, 0), err)
 	totals, err := s.Totals(ctx)
 	keep("Totals", totals, err)
 	l, err := s.Ledger(ctx, aggregate.LedgerQuery{})

@@ -53,6 +53,12 @@ func (h *History) Sample(n int) (ids []click.ID) {
 // Play claims the partitions and applies all batches.
 func (h *History) Play(t testing.TB, store aggregate.Store) []aggregate.Result {
 	t.Helper()
+	return h.play(t, store, h.Batches)
+}
+
+// play is Play for some of the batches, in their order.
+func (h *History) play(t testing.TB, store aggregate.Store, batches []aggregate.Batch) []aggregate.Result {
+	t.Helper()
 	fences := make(map[aggregate.Partition]int64)
 	for p := range h.next {
 		c, err := store.Claim(t.Context(), p, "history")
@@ -61,9 +67,9 @@ func (h *History) Play(t testing.TB, store aggregate.Store) []aggregate.Result {
 		}
 		fences[p] = c.Fence
 	}
-	results := make([]aggregate.Result, len(h.Batches))
-	for i := range h.Batches {
-		b := h.Batches[i]
+	results := make([]aggregate.Result, len(batches))
+	for i := range batches {
+		b := batches[i]
 		b.Fence = fences[b.Partition]
 		var err error
 		if results[i], err = aggregate.Apply(t.Context(), store, &b); err != nil {

@@ -3,7 +3,6 @@ package load
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"slices"
 	"time"
@@ -190,8 +189,8 @@ func (c *client) fill() error {
 	c.in = slices.Grow(c.in, 4096)
 	n, err := c.conn.Read(c.in[len(c.in):cap(c.in)])
 	c.in = c.in[:len(c.in)+n]
-	if n > 0 {
-		return nil
+	if n > 0 || err == nil {
+		return nil // an error comes again with the next read
 	}
 	return kindOf(err)
 }
@@ -201,9 +200,6 @@ func kindOf(err error) error {
 	var t net.Error
 	if errors.As(err, &t) && t.Timeout() {
 		return errTimeout
-	}
-	if err == nil {
-		return io.ErrNoProgress
 	}
 	return errClosed
 }

@@ -23,7 +23,7 @@ type Report struct {
 	Mix         string    `json:"mix"`
 	Seed        uint64    `json:"seed"`
 	Connections int       `json:"connections"`
-	ElapsedS    float64   `json:"elapsed_s"` // until the last answer
+	ElapsedS    float64   `json:"elapsed_s"` // until the last answer to a click
 	Interrupted bool      `json:"interrupted,omitempty"`
 
 	// Void says that the generator did not keep its schedule, so that the figures
@@ -51,6 +51,7 @@ type Late struct {
 
 // Latency is a distribution in milliseconds.
 type Latency struct {
+	N    int64   `json:"n"` // how many there are; the others are 0 without any
 	P50  float64 `json:"p50_ms"`
 	P90  float64 `json:"p90_ms"`
 	P99  float64 `json:"p99_ms"`
@@ -61,7 +62,15 @@ type Latency struct {
 func latencyOf(h *hdrhistogram.Histogram) Latency {
 	v := h.ValueAtPercentilesSlice([]float64{50, 90, 99, 99.9, 100})
 	ms := func(i int) float64 { return float64(v[i]) / 1000 }
-	return Latency{ms(0), ms(1), ms(2), ms(3), ms(4)}
+	return Latency{h.TotalCount(), ms(0), ms(1), ms(2), ms(3), ms(4)}
+}
+
+// cell is a value in a table.
+func (l *Latency) cell(ms float64) string {
+	if l.N == 0 {
+		return "-"
+	}
+	return strconv.FormatFloat(ms, 'f', 2, 64)
 }
 
 // ClassReport is the account of one class, or of all.
@@ -191,9 +200,12 @@ func (r *Report) writeClasses(w io.Writer) {
 	for i := range rows {
 		c := &rows[i]
 		l := &c.Latency
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.0f\t%d\t%d\t%d\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t\n",
-			c.Class, c.Offered, c.Sent, c.Acked, c.Goodput, c.Answers["503"]+c.Answers["429"], sum(c.Errors), c.Closes,
-			l.P50, l.P90, l.P99, l.P999, l.Max, c.Refusals.P99)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.0f\t%d\t%d\t%d\t", c.Class, c.Offered, c.Sent, c.Acked, c.Goodput,
+			c.Answers["503"]+c.Answers["429"], sum(c.Errors), c.Closes)
+		for _, ms := range []float64{l.P50, l.P90, l.P99, l.P999, l.Max} {
+			fmt.Fprint(w, l.cell(ms), "\t")
+		}
+		fmt.Fprint(w, c.Refusals.cell(c.Refusals.P99), "\t\n")
 	}
 	fmt.Fprintln(w)
 	for i := range r.Classes {

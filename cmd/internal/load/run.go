@@ -62,11 +62,11 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		sending.Go(func() { w.work(ctx) })
 	}
 	sending.Wait()
-	r.malformed.Wait()
 	elapsed := r.elapsed()
+	r.malformed.Wait() // some wait for the gateway's patience to end
 	stop()
 	helpers.Wait()
-	r.recorder.roll(elapsed)
+	r.recorder.roll(r.elapsed())
 	return r.report(started, elapsed, ctx.Err() != nil, slowly), r.acks.flush()
 }
 

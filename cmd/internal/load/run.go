@@ -193,6 +193,9 @@ func (r *run) slowly(ctx, background context.Context, helpers *sync.WaitGroup) *
 // work sends one arrival after the other.
 func (w *worker) work(ctx context.Context) {
 	defer w.client.shut()
+	// A request that has begun is not given up when the run is cut short: its
+	// answer may be an acknowledgement.
+	lasting := context.WithoutCancel(ctx)
 	for {
 		a, ok := w.source.take(w.elapsed())
 		if !ok {
@@ -205,9 +208,9 @@ func (w *worker) work(ctx context.Context) {
 			return
 		}
 		if a.Class == Malformed {
-			w.provoke(ctx, a)
+			w.provoke(lasting, a)
 		} else {
-			w.send(ctx, a)
+			w.send(lasting, a)
 		}
 		// What the server has closed is opened now, not when somebody waits.
 		if w.client.conn == nil && ctx.Err() == nil {
@@ -237,9 +240,7 @@ func (w *worker) await(ctx context.Context, at time.Duration) bool {
 func (w *worker) send(ctx context.Context, a Arrival) {
 	start := w.Now()
 	res := result{class: a.Class, late: start.Sub(w.began) - a.At}
-	// A request that has begun is not given up when the run is cut short: its
-	// answer may be an acknowledgement.
-	answer, err := w.exchange(context.WithoutCancel(ctx), a, start)
+	answer, err := w.exchange(ctx, a, start)
 	end := w.Now()
 	res.latency = end.Sub(w.began) - a.At
 	if res.failure = failureOf(err); res.failure == answered {
@@ -274,7 +275,7 @@ func (w *worker) provoke(ctx context.Context, a Arrival) {
 	w.malformed.Go(func() {
 		defer func() { <-w.provokers }()
 		start := w.Now()
-		answer, err := provoke(context.WithoutCancel(ctx), w.Dial, w.target.Address, raw, w.Timeout, start)
+		answer, err := provoke(ctx, w.Dial, w.target.Address, raw, w.Timeout, start)
 		end := w.Now()
 		w.recorder.put(w.number, &result{
 			class: Malformed, failure: failureOf(err), status: answer.status, close: answer.close,

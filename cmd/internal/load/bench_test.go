@@ -15,13 +15,14 @@ type canned struct {
 	answer string
 }
 
-func (c *canned) Write(b []byte) (int, error)     { return len(b), nil }
-func (c *canned) Read(b []byte) (int, error)      { return copy(b, c.answer), nil }
-func (c *canned) SetDeadline(time.Time) error     { return nil }
-func (c *canned) SetReadDeadline(time.Time) error { return nil }
-func (c *canned) RemoteAddr() net.Addr            { return &net.TCPAddr{} }
-func (c *canned) LocalAddr() net.Addr             { return &net.TCPAddr{} }
-func (c *canned) Close() error                    { return nil }
+func (c *canned) Write(b []byte) (int, error)      { return len(b), nil }
+func (c *canned) Read(b []byte) (int, error)       { return copy(b, c.answer), nil }
+func (c *canned) SetDeadline(time.Time) error      { return nil }
+func (c *canned) SetReadDeadline(time.Time) error  { return nil }
+func (c *canned) SetWriteDeadline(time.Time) error { return nil }
+func (c *canned) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
+func (c *canned) LocalAddr() net.Addr              { return &net.TCPAddr{} }
+func (c *canned) Close() error                     { return nil }
 
 // oneWorker is a connection of a run on its own.
 func oneWorker(tb testing.TB, mix Mix, answer string) *worker {

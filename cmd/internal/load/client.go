@@ -197,9 +197,13 @@ func (c *client) fill() error {
 
 // kindOf tells a timeout from an end.
 func kindOf(err error) error {
-	var t net.Error
-	if errors.As(err, &t) && t.Timeout() {
+	if isTimeout(err) {
 		return errTimeout
 	}
 	return errClosed
+}
+
+func isTimeout(err error) bool {
+	var t net.Error
+	return errors.As(err, &t) && t.Timeout()
 }

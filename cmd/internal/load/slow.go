@@ -2,7 +2,6 @@ package load
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -129,24 +128,29 @@ func (s *slow) drip(ctx context.Context, conn net.Conn, begin string) (sent int6
 		if i < len(begin) {
 			next = begin[i]
 		}
+		if !s.limit(ctx, conn) {
+			return sent, statusOf(in)
+		}
 		n, err := conn.Write([]byte{next})
 		sent += int64(n)
-		if err != nil {
+		if err != nil && !isTimeout(err) || !s.limit(ctx, conn) {
 			return sent, statusOf(in)
 		}
-		// In this order, or the deadline could undo that of the run's end.
-		if conn.SetReadDeadline(s.now().Add(s.cfg.Every)) != nil || ctx.Err() != nil {
-			return sent, statusOf(in)
-		}
+		err = nil
 		for err == nil && len(in) <= maxHead {
 			n, err = conn.Read(buf)
 			in = append(in, buf[:n]...)
 		}
-		var t net.Error
-		if ctx.Err() != nil || len(in) > maxHead || !errors.As(err, &t) || !t.Timeout() {
+		if len(in) > maxHead || !isTimeout(err) {
 			return sent, statusOf(in)
 		}
 	}
+}
+
+// limit gives the next read or write the time of a byte; false when the run has
+// ended. In this order, or the deadline could undo that of the run's end.
+func (s *slow) limit(ctx context.Context, conn net.Conn) bool {
+	return conn.SetDeadline(s.now().Add(s.cfg.Every)) == nil && ctx.Err() == nil
 }
 
 func statusOf(in []byte) int {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -285,7 +286,7 @@ type compareCmd struct {
 	keyFlags
 	trafficFlags
 
-	Server []string      `arg:"" help:"Servers as NAME=URL; ratios are to the last one."`
+	Server []string      `arg:"" help:"Servers as NAME=URL, or NAME=URL#PID to measure their processor time; ratios are to the last one."`
 	Rounds int           `help:"Rounds; the median counts." default:"5" placeholder:"N"`
 	For    time.Duration `help:"Time of each of a server's three runs in a round." default:"2s"`
 	Low    float64       `help:"Share of its capacity that counts as unloaded." default:"0.05" placeholder:"SHARE"`
@@ -301,21 +302,34 @@ func (c *compareCmd) Run(s *session) error {
 		return err
 	}
 	for _, text := range c.Server {
-		name, address, ok := strings.Cut(text, "=")
-		if !ok {
-			return usageError{fmt.Errorf("server %q: write NAME=URL", text)}
-		}
-		t, err := NewTarget(s.ctx, address, c.Remote, net.DefaultResolver)
+		server, err := c.server(s, text)
 		if err != nil {
 			return usageError{err}
 		}
-		cmp.Servers = append(cmp.Servers, Server{name, t})
+		cmp.Servers = append(cmp.Servers, server)
 	}
 	all, err := Compare(s.ctx, &cmp, s.Stderr)
 	if err != nil {
 		return err
 	}
 	return errors.Join(WriteCompared(s.Stdout, &cmp, all), writeJSON(c.JSON, all))
+}
+
+// server reads NAME=URL or NAME=URL#PID.
+func (c *compareCmd) server(s *session, text string) (out Server, err error) {
+	name, address, ok := strings.Cut(text, "=")
+	if !ok {
+		return out, fmt.Errorf("server %q: write NAME=URL", text)
+	}
+	address, pid, ok := strings.Cut(address, "#")
+	if ok {
+		if out.PID, err = strconv.Atoi(pid); err != nil || out.PID < 1 {
+			return out, fmt.Errorf("server %q: %q is no process id", text, pid)
+		}
+	}
+	out.Name = name
+	out.Target, err = NewTarget(s.ctx, address, c.Remote, net.DefaultResolver)
+	return out, err
 }
 
 type referenceCmd struct {

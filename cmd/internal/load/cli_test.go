@@ -61,6 +61,7 @@ func TestMistakesInFlags(t *testing.T) {
 		"no such key":     {[]string{"run", here, "--rate", "1", "--data", data, "--set", "x.y=1"}, 2, "x.y"},
 		"no API key file": {[]string{"run", here, "--rate", "1", "--data", data, "--api-key-file", data + "/x"}, 3, "api key"},
 		"nameless server": {[]string{"compare", here, "--data", data}, 2, "write NAME=URL"},
+		"no process":      {[]string{"compare", "x=" + here + "#0", "--data", data}, 2, "no process id"},
 		"no such server":  {[]string{"reference", "nginx"}, 2, "must be one of"},
 		"topic only":      {[]string{"run", here, "--rate", "1", "--data", "", "--set", "control.topic=true"}, 2, "from a file only"},
 	} {
@@ -139,6 +140,20 @@ func TestCompareCommand(t *testing.T) {
 	}
 	if status, _, stderr := command(t, "compare", "gone=http://127.0.0.1:9", "--data", filepath.Dir(testControl(t)), "--rounds", "1", "--for", "100ms"); status != 3 || !strings.Contains(stderr, "gone: acknowledged 0") {
 		t.Errorf("nobody listens: status %d, %s", status, stderr)
+	}
+}
+
+func TestProcessorTime(t *testing.T) {
+	t.Parallel()
+	// The name of a process may look like the rest of the line.
+	line := "42 (a) b 1 2 3 4 5) S 1 42 42 0 -1 4194304 1 0 0 0 150 25 7 7 20 0 9 0 100 1 1"
+	if d, err := parseStat([]byte(line)); err != nil || d != 1750*time.Millisecond {
+		t.Errorf("%s, %v", d, err)
+	}
+	for _, wrong := range []string{"", "42 (a) S 1", strings.Replace(line, "150", "x", 1)} {
+		if d, err := parseStat([]byte(wrong)); err == nil {
+			t.Errorf("%q: %s", wrong, d)
+		}
 	}
 }
 

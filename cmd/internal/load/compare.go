@@ -27,13 +27,15 @@ type Comparison struct {
 type Server struct {
 	Name   string
 	Target *Target
+	PID    int // of its process, whose processor time is measured; 0 for unknown
 }
 
 // Compared is what came out for one server, each value the median of the rounds.
 type Compared struct {
 	Name     string       `json:"name"`
-	Capacity float64      `json:"capacity_per_s"` // closed loop, acknowledged clicks
-	Ratio    float64      `json:"ratio"`          // to the last server, median of the rounds' ratios
+	Capacity float64      `json:"capacity_per_s"`   // closed loop, acknowledged clicks
+	Ratio    float64      `json:"ratio"`            // to the last server, median of the rounds' ratios
+	CPU      float64      `json:"cpu_us,omitempty"` // of the server per acknowledged click, at capacity
 	Low      ComparedLoad `json:"low"`
 	High     ComparedLoad `json:"high"`
 }
@@ -51,6 +53,7 @@ type ComparedLoad struct {
 // lap is one server in one round.
 type lap struct {
 	capacity  float64
+	cpu       float64 // microseconds per acknowledged click
 	low, high *Report
 }
 
@@ -81,13 +84,8 @@ func Compare(ctx context.Context, c *Comparison, progress io.Writer) ([]Compared
 func (c *Comparison) lap(ctx context.Context, s *Server, round uint64) (l lap, err error) {
 	cfg := c.Base
 	cfg.Targets, cfg.Seed = []*Target{s.Target}, c.Base.Seed+round
-	cfg.Closed, cfg.Profile = true, Constant(1/c.For.Seconds()+1, c.For)
-	rep, err := Run(ctx, cfg)
-	if err != nil {
+	if err := c.capacity(ctx, s, cfg, &l); err != nil {
 		return l, err
-	}
-	if l.capacity = rep.Total.Goodput; l.capacity < 1/(c.Low*c.For.Seconds()) {
-		return l, fmt.Errorf("acknowledged %.0f clicks a second; answers: %s", l.capacity, listed(rep.Total.Answers, rep.Total.Errors))
 	}
 	cfg.Closed = false
 	cfg.Profile = Constant(c.Low*l.capacity, c.For)
@@ -102,6 +100,32 @@ func (c *Comparison) lap(ctx context.Context, s *Server, round uint64) (l lap, e
 	return l, err
 }
 
+// capacity measures a server in a closed loop.
+func (c *Comparison) capacity(ctx context.Context, s *Server, cfg Config, l *lap) error {
+	before, err := s.cpu()
+	if err != nil {
+		return err
+	}
+	cfg.Closed, cfg.Profile = true, Constant(1/c.For.Seconds()+1, c.For) // its rate is of no account
+	rep, err := Run(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if l.capacity = rep.Total.Goodput; l.capacity < 1/(c.Low*c.For.Seconds()) {
+		return fmt.Errorf("acknowledged %.0f clicks a second; answers: %s", l.capacity, listed(rep.Total.Answers, rep.Total.Errors))
+	}
+	after, err := s.cpu()
+	l.cpu = float64((after - before).Microseconds()) / float64(rep.Total.Acked)
+	return err
+}
+
+func (s *Server) cpu() (time.Duration, error) {
+	if s.PID == 0 {
+		return 0, nil
+	}
+	return cpuTime(s.PID)
+}
+
 func (c *Comparison) compared(name string, laps, reference []lap) Compared {
 	out := Compared{Name: name, Capacity: median(laps, func(l lap) float64 { return l.capacity })}
 	ratios := make([]lap, len(laps))
@@ -109,6 +133,7 @@ func (c *Comparison) compared(name string, laps, reference []lap) Compared {
 		ratios[i].capacity = laps[i].capacity / reference[i].capacity
 	}
 	out.Ratio = median(ratios, func(l lap) float64 { return l.capacity })
+	out.CPU = median(laps, func(l lap) float64 { return l.cpu })
 	out.Low = comparedLoad(laps, c.Low, func(l lap) *Report { return l.low })
 	out.High = comparedLoad(laps, c.High, func(l lap) *Report { return l.high })
 	return out
@@ -143,11 +168,11 @@ func median(laps []lap, of func(lap) float64) float64 {
 func WriteCompared(w io.Writer, c *Comparison, all []Compared) error {
 	last := all[len(all)-1].Name
 	out := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
-	fmt.Fprintf(out, "| server\t| acked/s\t| ratio to %s\t| p50 / p99 ms at %.0f %%\t| p50 / p99 ms at %.0f %%\t| late starts there\t|\n", last, 100*c.Low, 100*c.High)
-	fmt.Fprintln(out, "|---\t|---\t|---\t|---\t|---\t|---\t|")
+	fmt.Fprintf(out, "| server\t| acked/s\t| ratio to %s\t| server CPU us per click\t| p50 / p99 ms at %.0f %%\t| p50 / p99 ms at %.0f %%\t| late starts there\t|\n", last, 100*c.Low, 100*c.High)
+	fmt.Fprintln(out, "|---\t|---\t|---\t|---\t|---\t|---\t|---\t|")
 	for _, s := range all {
-		fmt.Fprintf(out, "| %s\t| %.0f\t| %.2f\t| %.2f / %.2f\t| %.2f / %.2f\t| %.2f %%, %d of %d rounds void\t|\n",
-			s.Name, s.Capacity, s.Ratio, s.Low.P50, s.Low.P99, s.High.P50, s.High.P99, 100*s.High.Behind, s.High.Void, c.Rounds)
+		fmt.Fprintf(out, "| %s\t| %.0f\t| %.2f\t| %.1f\t| %.2f / %.2f\t| %.2f / %.2f\t| %.2f %%, %d of %d rounds void\t|\n",
+			s.Name, s.Capacity, s.Ratio, s.CPU, s.Low.P50, s.Low.P99, s.High.P50, s.High.P99, 100*s.High.Behind, s.High.Void, c.Rounds)
 	}
 	return out.Flush()
 }

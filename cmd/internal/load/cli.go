@@ -291,11 +291,13 @@ type compareCmd struct {
 	For    time.Duration `help:"Time of each of a server's three runs in a round." default:"2s"`
 	Low    float64       `help:"Share of its capacity that counts as unloaded." default:"0.05" placeholder:"SHARE"`
 	High   float64       `help:"Share of its capacity at which latency is measured." default:"0.7" placeholder:"SHARE"`
+
+	OpenConnections int `help:"Connections of the open loops, so that a stall queues at the server and not for a connection." default:"1024" placeholder:"N"`
 }
 
 // Run measures and prints a table in Markdown.
 func (c *compareCmd) Run(s *session) error {
-	cmp := Comparison{Base: s.base(), Rounds: c.Rounds, For: c.For, Low: c.Low, High: c.High}
+	cmp := Comparison{Base: s.base(), Rounds: c.Rounds, For: c.For, Low: c.Low, High: c.High, OpenConnections: c.OpenConnections}
 	c.apply(&cmp.Base)
 	var err error
 	if cmp.Base.Sender, err = c.sender(s); err != nil {

@@ -127,7 +127,7 @@ func TestCompareCommand(t *testing.T) {
 	t.Parallel()
 	report := filepath.Join(t.TempDir(), "report.json")
 	status, stdout, stderr := command(t, "compare", "one="+reference(t, "nethttp"), "two="+reference(t, "fasthttp"),
-		"--data", filepath.Dir(testControl(t)), "--rounds", "2", "--for", "500ms", "--low", "0.5", "--connections", "4", "--json", report)
+		"--data", filepath.Dir(testControl(t)), "--rounds", "2", "--for", "500ms", "--low", "0.5", "--connections", "4", "--open-connections", "32", "--json", report)
 	if status != 0 || !strings.Contains(stdout, "| one") || !strings.Contains(stdout, "ratio to two") || strings.Count(stderr, "round ") != 4 {
 		t.Fatalf("status %d\n%s%s", status, stdout, stderr)
 	}

@@ -21,6 +21,10 @@ type Comparison struct {
 	// High and Low are shares of a server's own capacity, measured just before, at
 	// which its latency is measured in an open loop.
 	High, Low float64
+	// OpenConnections are those of the open loops: more than Base has for the closed
+	// one, because the queue of a stall must be the server's and not that for a
+	// free connection.
+	OpenConnections int
 }
 
 // Server is one of the compared.
@@ -87,7 +91,7 @@ func (c *Comparison) lap(ctx context.Context, s *Server, round uint64) (l lap, e
 	if err := c.capacity(ctx, s, cfg, &l); err != nil {
 		return l, err
 	}
-	cfg.Closed = false
+	cfg.Closed, cfg.Connections = false, c.OpenConnections
 	cfg.Profile = Constant(c.Low*l.capacity, c.For)
 	if l.low, err = Run(ctx, cfg); err != nil {
 		return l, err

@@ -52,7 +52,7 @@ lint: check $(BIN)/.tools ## check, staticcheck, golangci-lint, and shellcheck w
 	$(BIN)/staticcheck ./...
 	$(BIN)/golangci-lint run ./...
 	@if command -v shellcheck >/dev/null; then \
-		shellcheck -x tools/gotest tools/fuzz tools/vuln tools/services/{install,with,*.sh} .ci/run; \
+		shellcheck -x tools/gotest tools/fuzz tools/vuln tools/bench-edge tools/services/{install,with,*.sh} .ci/run; \
 	else \
 		echo "shellcheck not found (Debian package shellcheck); shell scripts not checked"; \
 	fi
@@ -64,6 +64,10 @@ vuln: $(BIN)/.tools ## Look for known vulnerabilities in what the program calls.
 .PHONY: bench
 bench: ## Run the benchmarks; BENCH=regexp, COUNT=n (compare two runs with bin/benchstat).
 	go test -run='^$$' -bench='$(BENCH)' -count=$(COUNT) -benchmem ./...
+
+.PHONY: bench-edge
+bench-edge: build ## Measure a gateway beside bare servers, each in a process of its own; ROUNDS=5, FOR=2s, CONNECTIONS=64.
+	@BIN=$(BIN) tools/bench-edge
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 10s) each.

@@ -103,24 +103,33 @@ type Keyring interface {
 
 // Seal returns the token text. Nonces come from entropy.
 func (k *Key) Seal(t *Token, entropy io.Reader) (string, error) {
+	text, _, err := k.AppendSeal(nil, t, entropy, make([]byte, 0, headLen+512))
+	return string(text), err
+}
+
+// AppendSeal appends the token text to dst, using buf (whose capacity is reused)
+// for the envelope; it returns both. Whoever mints without end allocates nothing
+// once the two have grown.
+func (k *Key) AppendSeal(dst []byte, t *Token, entropy io.Reader, buf []byte) (text, grown []byte, err error) {
 	if t.TenantID != k.TenantID {
-		return "", fmt.Errorf("token of tenant %q cannot be sealed with a key of tenant %q", t.TenantID, k.TenantID)
+		return dst, buf, fmt.Errorf("token of tenant %q cannot be sealed with a key of tenant %q", t.TenantID, k.TenantID)
 	}
 	if err := check(t); err != nil {
-		return "", err
+		return dst, buf, err
 	}
-	b := make([]byte, headLen, headLen+512)
-	b[0] = version
-	binary.BigEndian.PutUint32(b[1:], k.ID)
-	if _, err := io.ReadFull(entropy, b[5:headLen]); err != nil {
-		return "", err
+	var head [headLen]byte
+	head[0] = version
+	binary.BigEndian.PutUint32(head[1:], k.ID)
+	buf = append(buf[:0], head[:]...)
+	if _, err := io.ReadFull(entropy, buf[5:headLen]); err != nil {
+		return dst, buf, err
 	}
-	b = k.aead.Seal(b, b[5:headLen], appendToken(nil, t), b[:headLen])
-	text := base64.RawURLEncoding.EncodeToString(b)
-	if len(text) > maxSealed {
-		return "", fmt.Errorf("token of %d characters is longer than %d; use the landing URL's hash instead of the URL", len(text), maxSealed)
+	buf = appendToken(buf, t)
+	buf = k.aead.Seal(buf[:headLen], buf[5:headLen], buf[headLen:], buf[:headLen]) // in place
+	if n := base64.RawURLEncoding.EncodedLen(len(buf)); n > maxSealed {
+		return dst, buf, fmt.Errorf("token of %d characters is longer than %d; use the landing URL's hash instead of the URL", n, maxSealed)
 	}
-	return text, nil
+	return base64.RawURLEncoding.AppendEncode(dst, buf), buf, nil
 }
 
 // Open opens text into t, using buf (whose capacity is reused) for the

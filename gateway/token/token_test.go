@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	mathrand "math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -70,6 +71,44 @@ func TestSealOpen(t *testing.T) {
 	}
 	if other := seal(t, k, want); other == text {
 		t.Error("two tokens have the same nonce")
+	}
+}
+
+// Tokens made one after the other in the same buffers open like others, and what
+// stands before them stays.
+func TestAppendSeal(t *testing.T) {
+	t.Parallel()
+	k, want := newKey(t, 1, "demo", time.Time{}), sample()
+	var text, buf []byte
+	for i := range 100 {
+		want.PlacementID = strings.Repeat("p", i)
+		var err error
+		if text, buf, err = k.AppendSeal(append(text[:0], "/c?t="...), want, rand.Reader, buf); err != nil {
+			t.Fatal(err)
+		}
+		sealed, ok := strings.CutPrefix(string(text), "/c?t=")
+		var got Token
+		if _, err := Open(sealed, ring{1: k}, issued, &got, nil); !ok || err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if diff := cmp.Diff(want, &got); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+	want.TenantID = "other"
+	if out, _, err := k.AppendSeal([]byte("kept"), want, rand.Reader, buf); err == nil || string(out) != "kept" {
+		t.Errorf("another tenant's token: %q, %v", out, err)
+	}
+}
+
+func TestAppendSealAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	k, tok, random := newKey(t, 1, "demo", time.Time{}), sample(), mathrand.NewChaCha8([32]byte{1})
+	var text, buf []byte
+	if n := testing.AllocsPerRun(100, func() { text, buf, _ = k.AppendSeal(text[:0], tok, random, buf) }); n != 0 || len(text) == 0 {
+		t.Errorf("%v allocations for a token of %d characters", n, len(text))
 	}
 }
 

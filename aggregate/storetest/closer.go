@@ -19,7 +19,7 @@ import (
 // invalid. So its verdicts depend on the order of clicks and on where a pass begins.
 type floodJudge struct{}
 
-func (floodJudge) Hashes() (policy, model uint64) { return 1<<63 | 7, 0 }
+func (floodJudge) Hashes(string, string) (policy, model uint64) { return 1<<63 | 7, 0 }
 
 func (floodJudge) Begin(string, string) (func(*click.Click) click.Verdict, error) {
 	last := make(map[click.Key][2]int64)

@@ -78,3 +78,36 @@ func (d desk) own(all *aggregate.Reconciliation) *aggregate.Reconciliation {
 	own.Broken = own.Broken || len(own.Totals) > 0 || len(own.Closed) > 0
 	return own
 }
+
+func (d desk) flagged(ctx context.Context, q aggregate.FlaggedQuery) (groups []aggregate.FlaggedGroup, err error) {
+	if q.TenantID, err = d.narrow(q.TenantID); err != nil {
+		return nil, err
+	}
+	return d.store.Flagged(ctx, q)
+}
+
+func (d desk) caseOf(ctx context.Context, q aggregate.AddressQuery, focus click.ID) (found *aggregate.Case, err error) {
+	if q.TenantID, err = d.narrow(q.TenantID); err != nil {
+		return nil, err
+	}
+	return aggregate.ReadCase(ctx, d.store, q, focus)
+}
+
+func (d desk) openUnits(ctx context.Context) ([]aggregate.UnitInfo, error) {
+	units, err := d.store.OpenUnits(ctx)
+	return slices.DeleteFunc(units, func(u aggregate.UnitInfo) bool { return d.tenant != "" && u.TenantID != d.tenant }), err
+}
+
+func (d desk) closedUnits(ctx context.Context, q aggregate.BillingQuery) (units []aggregate.ClosedUnit, err error) {
+	if q.TenantID, err = d.narrow(q.TenantID); err != nil {
+		return nil, err
+	}
+	return d.store.ClosedUnits(ctx, q)
+}
+
+func (d desk) statementData(ctx context.Context, q aggregate.BillingQuery) (data aggregate.StatementData, err error) {
+	if q.TenantID, err = d.narrow(q.TenantID); err != nil {
+		return data, err
+	}
+	return d.store.Statement(ctx, q)
+}

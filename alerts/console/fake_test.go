@@ -31,14 +31,15 @@ import (
 // fake is a store in memory. It filters billing rows as stores do.
 type fake struct {
 	people
-	counts []aggregate.RecentCount
-	totals []aggregate.Total
-	rows   []aggregate.BillingRow
-	ledger aggregate.Ledger
-	events map[click.ID][]aggregate.TraceRow
-	err    error
-	reads  atomic.Int64 // of Recent, by minutes
-	during func(context.Context) error
+	counts  []aggregate.RecentCount
+	totals  []aggregate.Total
+	rows    []aggregate.BillingRow
+	ledger  aggregate.Ledger
+	events  map[click.ID][]aggregate.TraceRow
+	decided []aggregate.DecisionRequest
+	err     error
+	reads   atomic.Int64 // of Recent, by minutes
+	during  func(context.Context) error
 }
 
 func (f *fake) Recent(ctx context.Context, q aggregate.RecentQuery) ([]aggregate.RecentCount, error) {
@@ -82,6 +83,60 @@ func (f *fake) Totals(ctx context.Context) ([]aggregate.Total, error) {
 func (f *fake) Statement(ctx context.Context, q aggregate.BillingQuery) (aggregate.StatementData, error) {
 	rows, err := f.Billing(ctx, q)
 	return aggregate.StatementData{Rows: rows}, err
+}
+
+// The one click of tenant t1 that waits for review, and what was decided of it.
+var flaggedKey = click.Key{1}
+
+func (f *fake) flaggedClick() aggregate.StoredClick {
+	c := &click.Click{
+		TenantID: "t1", SourceID: "edge", EventID: click.ID{1, 6: 0x70, 8: 0x80, 15: 9}, EventTime: hour7, IPKey: flaggedKey, IPPrefix: "203.0.113.0/24",
+		CampaignID: "camp", PublisherID: "<script>pub</script>", AgentFamily: "<img src=x onerror=alert(1)>", PriceMicros: 250_000, Currency: "EUR", Pricing: click.PricingCPC,
+		Verdict: click.Verdict{State: click.SIVT, Reasons: click.Reasons(0).Set(click.ReasonRateIP), Score: 0.9, VectorVersion: 1},
+	}
+	return aggregate.StoredClick{ClickRow: aggregate.ClickRow{Click: c}, State: click.SIVT, Reasons: c.Verdict.Reasons}
+}
+
+func (f *fake) Flagged(_ context.Context, q aggregate.FlaggedQuery) ([]aggregate.FlaggedGroup, error) {
+	if q.TenantID != "" && q.TenantID != "t1" || q.CampaignID != "" && q.CampaignID != "camp" {
+		return nil, f.err
+	}
+	c := f.flaggedClick()
+	return []aggregate.FlaggedGroup{{
+		TenantID: "t1", IPKey: flaggedKey, IPPrefix: c.IPPrefix, CampaignID: "camp", Currency: "EUR", State: click.SIVT, Reasons: c.Reasons,
+		Clicks: 1, Micros: 250_000, First: hour7, Last: hour7,
+	}}, f.err
+}
+
+func (f *fake) AddressClicks(_ context.Context, q aggregate.AddressQuery) ([]aggregate.StoredClick, error) {
+	if q.TenantID != "t1" || q.IPKey != flaggedKey {
+		return nil, f.err
+	}
+	return []aggregate.StoredClick{f.flaggedClick()}, f.err
+}
+
+func (f *fake) AddressMinutes(context.Context, aggregate.AddressQuery) ([]aggregate.MinuteCount, error) {
+	return []aggregate.MinuteCount{{Minute: hour7, Count: 769}}, f.err
+}
+
+func (f *fake) PeerCounts(context.Context, string, string, int64) ([]int64, error) {
+	return []int64{1, 2, 769}, f.err
+}
+
+func (f *fake) ClickOf(context.Context, string, click.ID) (aggregate.StoredClick, bool, error) {
+	return aggregate.StoredClick{}, false, f.err
+}
+
+func (f *fake) OpenUnits(context.Context) ([]aggregate.UnitInfo, error) {
+	return []aggregate.UnitInfo{{Unit: aggregate.Unit{TenantID: "t1", SourceID: "edge", Hour: hour7}}, {Unit: aggregate.Unit{TenantID: "t2", SourceID: "secret", Hour: hour7}}}, f.err
+}
+
+// decide is the test's aggregate.Decide.
+func (f *fake) decide(_ context.Context, r aggregate.DecisionRequest) (aggregate.Decided, error) {
+	f.people.mu.Lock()
+	defer f.people.mu.Unlock()
+	f.decided = append(f.decided, r)
+	return aggregate.Decided{Before: f.flaggedClick(), State: click.Valid}, f.err
 }
 
 func (f *fake) Invalid(context.Context, aggregate.BillingQuery) ([]aggregate.InvalidRow, error) {
@@ -163,8 +218,14 @@ func newSite(t *testing.T, f *fake) *site {
 func newSiteWith(t *testing.T, cfg Config, store Store, now func() time.Time) *site {
 	t.Helper()
 	s := &site{T: t, log: &strings.Builder{}, reg: prometheus.NewRegistry()}
+	decide := func(context.Context, aggregate.DecisionRequest) (aggregate.Decided, error) {
+		return aggregate.Decided{}, aggregate.ErrNoCase
+	}
+	if f, ok := store.(*fake); ok {
+		decide = f.decide
+	}
 	server, err := New(cfg, Dependencies{
-		Store: store, Hash: cheap, Entropy: rand.Reader, Amount: amountOf, BillingCSV: writeCSV, BillingJSON: writeJSON,
+		Store: store, Decide: decide, Hash: cheap, Entropy: rand.Reader, Amount: amountOf, BillingCSV: writeCSV, BillingJSON: writeJSON,
 		Verdict: func(r *aggregate.Reconciliation) string { return fmt.Sprintf("BROKEN: %v", r.Broken) },
 		Now:     now, Logger: slog.New(slog.NewTextHandler(s.log, nil)), Registerer: s.reg,
 	})

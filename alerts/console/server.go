@@ -35,7 +35,9 @@ const (
 type Store interface {
 	aggregate.Reports
 	aggregate.Recent
+	aggregate.Review
 	aggregate.Users
+	OpenUnits(ctx context.Context) ([]aggregate.UnitInfo, error)
 }
 
 // Incidents is what the live page tells of incidents.
@@ -58,6 +60,8 @@ type Incident struct {
 type Dependencies struct {
 	Store     Store
 	Incidents Incidents // nil: the live page has no incidents
+	// Decide is aggregate.Decide on the store.
+	Decide func(context.Context, aggregate.DecisionRequest) (aggregate.Decided, error)
 	// Amount shows micros in the form of a currency, such as -12.50.
 	Amount func(micros int64, currency string) string
 	// Verdict is one line about a reconciliation.

@@ -3,11 +3,13 @@ package console
 import (
 	"fmt"
 	"html/template"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
 
+	"clickgate/aggregate"
 	"clickgate/alerts/console/auth"
 	"clickgate/gateway/click"
 )
@@ -59,7 +61,10 @@ func functions(dep *Dependencies) template.FuncMap {
 		"span":    func(others int, columns []click.State) int { return others + len(columns) },
 		"clock":   func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.TimeOnly) },
 		"link":    func(url, text string) anchor { return anchor{url, text} },
-		"sumOf":   func(s sum, currency string) amount { return amount{s, currency} },
+		"casePath": func(c aggregate.QueueItem) string {
+			return "/review/" + url.PathEscape(c.TenantID) + "/" + aggregate.KeyText(c.IPKey)
+		},
+		"sumOf": func(s sum, currency string) amount { return amount{s, currency} },
 	}
 }
 

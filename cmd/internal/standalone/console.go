@@ -32,6 +32,9 @@ func (s *process) startConsole(ctx context.Context, reg prometheus.Registerer) (
 	}
 	s.console, err = console.New(s.cfg.Console, console.Dependencies{
 		Store:       s.aggregator.Store,
+		Decide: func(ctx context.Context, r aggregate.DecisionRequest) (aggregate.Decided, error) {
+			return aggregate.Decide(ctx, s.aggregator.Store, r)
+		},
 		Amount:      report.Amount,
 		Verdict:     report.Verdict,
 		BillingCSV:  billingAs(report.CSV),

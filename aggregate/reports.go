@@ -129,6 +129,7 @@ type TraceRow struct {
 type Store interface {
 	Ingest
 	Reports
+	Incidents
 	// Migrate brings the schema to this version; it is safe to run concurrently.
 	Migrate(ctx context.Context) error
 	// CheckSchema returns a SchemaError when the schema is not this version's.

@@ -41,7 +41,9 @@ func empty(t *testing.T, s *Store) {
 	defer cancel()
 	_, err := s.Pool().Exec(ctx, `
 DELETE FROM positions; DELETE FROM clicks; DELETE FROM click_evidence; DELETE FROM click_minutes; DELETE FROM redeliveries;
-DELETE FROM dead_letters; DELETE FROM poison_records; DELETE FROM marks; DELETE FROM mark_counts`)
+DELETE FROM dead_letters; DELETE FROM poison_records; DELETE FROM marks; DELETE FROM mark_counts;
+DELETE FROM incidents; DELETE FROM pages;
+UPDATE alerts_lease SET owner = '', fence = 0, until = to_timestamp(0), judged = to_timestamp(0)`)
 	if err != nil {
 		t.Errorf("emptying the store: %v", err)
 	}

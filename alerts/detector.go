@@ -161,8 +161,6 @@ func (d *Detector) observe(t time.Time, value float64, p point) (float64, State)
 	return score, d.State()
 }
 
-// prime takes a value in without judging it.
-func (d *Detector) prime(t time.Time, value float64) { d.observe(t, value, point{}) }
 
 // counted returns how strange a score is to this detector, 0 where it must not be.
 func (d *Detector) counted(score float64, p point) float64 {

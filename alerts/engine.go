@@ -283,3 +283,29 @@ func (e *Engine) judgeShare(d *Detector, at time.Time, f *Finding, n, cold int64
 	f.Excess = max(0, int64(float64(f.Observed-f.Expected)*events))
 	return state
 }
+
+// rememberHours gives the volumes of past hours to their series; rows are as
+// aggregate.Incidents.HourCounts returns them.
+func (e *Engine) rememberHours(rows []aggregate.MinuteCount) {
+	type hourKey struct {
+		SeriesKey
+		hour int64
+	}
+	totals := make(map[hourKey]int64)
+	for i := range rows {
+		r := &rows[i]
+		n := int64(0)
+		for _, k := range r.Counts {
+			n += k
+		}
+		for _, key := range (cell{r.TenantID, r.SourceID, r.CampaignID, r.PublisherID}).keys() {
+			totals[hourKey{key, hourOf(time.UnixMicro(r.Minute))}] += n
+		}
+	}
+	for k, n := range totals {
+		if s := e.of(k.SeriesKey); s != nil {
+			s.detectors[0].hours.set(k.hour, float64(n)/60)
+			s.seen = max(s.seen, k.hour*60*minuteMicros)
+		}
+	}
+}

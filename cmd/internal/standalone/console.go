@@ -32,6 +32,7 @@ func (s *process) startConsole(ctx context.Context, reg prometheus.Registerer) (
 	}
 	s.console, err = console.New(s.cfg.Console, console.Dependencies{
 		Store:       s.aggregator.Store,
+		Incidents:   openIncidents{s.aggregator.Store},
 		Amount:      report.Amount,
 		Verdict:     report.Verdict,
 		BillingCSV:  billingAs(report.CSV),

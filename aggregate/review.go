@@ -22,7 +22,7 @@ type Review interface {
 	AddressClicks(ctx context.Context, q AddressQuery) ([]StoredClick, error)
 	// AddressMinutes returns how many clicks an address made in each event minute
 	// in which it made any, in order of time.
-	AddressMinutes(ctx context.Context, q AddressQuery) ([]MinuteCount, error)
+	AddressMinutes(ctx context.Context, q AddressQuery) ([]AddressMinute, error)
 	// PeerCounts returns how many clicks each address of a source made in one event
 	// minute, in rising order.
 	PeerCounts(ctx context.Context, tenantID, sourceID string, minute int64) ([]int64, error)
@@ -63,8 +63,8 @@ type AddressQuery struct {
 // DefaultAddressLimit is how many clicks of an address are read where nobody says.
 const DefaultAddressLimit = 500
 
-// MinuteCount counts the clicks of one event minute.
-type MinuteCount struct {
+// AddressMinute counts the clicks of an address in one event minute.
+type AddressMinute struct {
 	Minute int64 // Unix microseconds
 	Count  int64
 }
@@ -142,7 +142,7 @@ type Case struct {
 	// Peers are the addresses of the same source in that minute.
 	Peers Spread
 	// History are the minutes with clicks in the day up to the focus.
-	History []MinuteCount
+	History []AddressMinute
 }
 
 // Spread describes a set of counts.

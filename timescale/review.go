@@ -98,8 +98,8 @@ SELECT date_trunc('minute', event_time), count(*) FROM clicks
 WHERE tenant_id = $1 AND ip_key = $2 AND event_time >= $3 AND event_time < $4 AND ` + sameDays + ` GROUP BY 1 ORDER BY 1`
 
 // AddressMinutes implements aggregate.Review.
-func (s *Store) AddressMinutes(ctx context.Context, q aggregate.AddressQuery) ([]aggregate.MinuteCount, error) {
-	var out []aggregate.MinuteCount
+func (s *Store) AddressMinutes(ctx context.Context, q aggregate.AddressQuery) ([]aggregate.AddressMinute, error) {
+	var out []aggregate.AddressMinute
 	err := s.snapshot(ctx, "minutes of an address", func(t pgx.Tx) error {
 		from, to := span(q.From, q.To)
 		rows, err := t.Query(ctx, addressMinutesSQL, q.TenantID, q.IPKey[:], from, to)
@@ -107,7 +107,7 @@ func (s *Store) AddressMinutes(ctx context.Context, q aggregate.AddressQuery) ([
 			return err
 		}
 		return each(rows, func(r pgx.Rows) error {
-			var m aggregate.MinuteCount
+			var m aggregate.AddressMinute
 			err := r.Scan((*micros)(&m.Minute), &m.Count)
 			out = append(out, m)
 			return err

@@ -103,15 +103,15 @@ SELECT event_time - event_time % 60000000, count(*) FROM clicks
 WHERE tenant_id = ?1 AND ip_key = ?2 AND event_time >= ?3 AND event_time < ?4 GROUP BY 1 ORDER BY 1`
 
 // AddressMinutes implements aggregate.Review.
-func (s *Store) AddressMinutes(ctx context.Context, q aggregate.AddressQuery) ([]aggregate.MinuteCount, error) {
-	var out []aggregate.MinuteCount
+func (s *Store) AddressMinutes(ctx context.Context, q aggregate.AddressQuery) ([]aggregate.AddressMinute, error) {
+	var out []aggregate.AddressMinute
 	err := s.snapshot(ctx, "minutes of an address", func(t *sql.Tx) error {
 		rows, err := t.QueryContext(ctx, addressMinutesSQL, q.TenantID, q.IPKey[:], q.From, orForever(q.To))
 		if err != nil {
 			return err
 		}
 		return each(rows, func(r *sql.Rows) error {
-			var m aggregate.MinuteCount
+			var m aggregate.AddressMinute
 			err := r.Scan(&m.Minute, &m.Count)
 			out = append(out, m)
 			return err

@@ -340,7 +340,7 @@ func addresses(e *env) {
 	}
 	minutes, err := e.store.AddressMinutes(e.ctx(), aggregate.AddressQuery{TenantID: "acme", IPKey: click.Key{1}, From: start - minute, To: start + minute})
 	e.must(err)
-	if diff := cmp.Diff([]aggregate.MinuteCount{{Minute: start - minute, Count: 1}, {Minute: start, Count: 2}}, minutes); diff != "" {
+	if diff := cmp.Diff([]aggregate.AddressMinute{{Minute: start - minute, Count: 1}, {Minute: start, Count: 2}}, minutes); diff != "" {
 		e.Errorf("minutes (-want +got):\n%s", diff)
 	}
 	peers, err := e.store.PeerCounts(e.ctx(), "acme", "shop", start)

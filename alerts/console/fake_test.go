@@ -115,8 +115,8 @@ func (f *fake) AddressClicks(_ context.Context, q aggregate.AddressQuery) ([]agg
 	return []aggregate.StoredClick{f.flaggedClick()}, f.err
 }
 
-func (f *fake) AddressMinutes(context.Context, aggregate.AddressQuery) ([]aggregate.MinuteCount, error) {
-	return []aggregate.MinuteCount{{Minute: hour7, Count: 769}}, f.err
+func (f *fake) AddressMinutes(context.Context, aggregate.AddressQuery) ([]aggregate.AddressMinute, error) {
+	return []aggregate.AddressMinute{{Minute: hour7, Count: 769}}, f.err
 }
 
 func (f *fake) PeerCounts(context.Context, string, string, int64) ([]int64, error) {

@@ -43,7 +43,7 @@ func TestSourcePolicy(t *testing.T) {
 		"{}":                      "policy.is empty",
 		"{z_suspect: 3}":          "policy.z_suspect: z_suspect, z_invalid",
 		"{min_clicks: 1}":         "policy.min_clicks: 1 is out of range",
-		"{apps_are_tools: maybe}": "apps_are_tools",
+		"{apps_are_tools: maybe}": "of type bool",
 	} {
 		if _, err := Parse(with(policy)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", policy, err, want)

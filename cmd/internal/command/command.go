@@ -54,6 +54,7 @@ type cli struct {
 	Standalone standaloneCmd `cmd:"" help:"Run every stage in one process, with embedded defaults."`
 	Gateway    gatewayCmd    `cmd:"" help:"Run an edge gateway: clicks in, to Kafka."`
 	Aggregate  aggregateCmd  `cmd:"" help:"Run an aggregator: Kafka to the store."`
+	Alerts     alertsGroup   `cmd:"" help:"Watch the counts and ring PagerDuty; list incidents."`
 	Replay     replayCmd     `cmd:"" help:"Send access logs or CDN logs through a gateway."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the store to the schema of this version; before aggregators and gateways are upgraded."`
 	Token      tokenGroup    `cmd:"" help:"Mint and open click tokens."`

@@ -17,6 +17,7 @@ import (
 type reader interface {
 	aggregate.Reports
 	aggregate.Review
+	aggregate.Incidents
 	Close() error
 }
 

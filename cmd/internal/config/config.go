@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	"clickgate/aggregate"
+	"clickgate/alerts"
 	"clickgate/alerts/console"
+	"clickgate/alerts/pagerduty"
 	"clickgate/gateway"
 	"clickgate/gateway/durable"
 	"clickgate/gateway/spool"
@@ -28,6 +30,8 @@ type Config struct {
 	Store     Store            `yaml:"store"`
 	Aggregate aggregate.Config `yaml:"aggregate"`
 	Scoring   scoring.Config   `yaml:"scoring"`
+	Alerts    alerts.Config    `yaml:"alerts"`
+	PagerDuty pagerduty.Config `yaml:"pagerduty"`
 	Console   console.Config   `yaml:"console"`
 	Log       Log              `yaml:"log"`
 }
@@ -113,6 +117,8 @@ func DefaultConfig() Config {
 		Kafka:     stream.DefaultConfig(),
 		Aggregate: aggregate.DefaultConfig(),
 		Scoring:   scoring.DefaultConfig(),
+		Alerts:    alerts.DefaultConfig(),
+		PagerDuty: pagerduty.DefaultConfig(),
 		Console:   console.DefaultConfig(),
 		Log:       Log{Level: "info", Format: "text"},
 	}
@@ -198,6 +204,7 @@ const (
 	ForStandalone
 	ForKeys
 	ForControl
+	ForAlerts
 )
 
 // Validate checks the parts that use needs, and names the key, where its value
@@ -218,8 +225,10 @@ func (l *Loaded) Validate(use Use) error {
 	}
 	add(ForGateway|ForStandalone|ForControl, l.Control.Validate)
 	add(ForGateway|ForStandalone|ForKeys, l.Keys.Validate)
-	add(ForAggregate|ForStandalone|ForStore, l.Store.Validate)
+	add(ForAggregate|ForStandalone|ForStore|ForAlerts, l.Store.Validate)
 	add(ForAggregate|ForStandalone, l.Aggregate.Validate)
+	add(ForAlerts|ForStandalone, l.Alerts.Validate)
+	add(ForAlerts|ForStandalone, l.PagerDuty.Validate)
 	add(ForStandalone, l.Console.Validate)
 	errs = append(errs, l.Log.Validate())
 	for _, err := range errs {

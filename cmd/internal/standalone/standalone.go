@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"clickgate/alerts"
 	"clickgate/alerts/console"
 	"clickgate/cmd/internal/app"
 	"clickgate/cmd/internal/config"
@@ -66,6 +67,8 @@ type process struct {
 	aggregator *app.Aggregator
 	console    *console.Server // nil without one
 	consoleNew bool            // its first user was made at this start
+	alerts     *alerts.Service
+	pager      *standIn // nil with a real PagerDuty
 	feed       *feed
 	control    *controlFile // nil while no control file is watched
 }
@@ -113,6 +116,9 @@ func (s *process) start(ctx context.Context) error {
 		return err
 	}
 	s.aggregator.Start()
+	if err := s.startAlerts(appOpt); err != nil {
+		return err
+	}
 	if err := s.startConsole(ctx, appOpt.Registry); err != nil {
 		return err
 	}
@@ -133,6 +139,9 @@ func (s *process) announce() error {
 		if err := s.announceConsole(w); err != nil {
 			return err
 		}
+	}
+	if s.pager != nil {
+		fmt.Fprintf(w, "  pager    %s  (stands in for PagerDuty: pagerduty.routing_key is not set)\n", s.pager.url)
 	}
 	fmt.Fprintf(w, "  store    %s\n", s.storeName())
 	fmt.Fprintf(w, "Send a click of your own:\n  %s\n", curlLine(edge, s.opt.DataFlag))
@@ -210,6 +219,12 @@ func (s *process) close(ctx context.Context) error {
 	}
 	if s.console != nil {
 		errs = append(errs, s.console.Stop(ctx))
+	}
+	if s.alerts != nil {
+		s.alerts.Stop()
+	}
+	if s.pager != nil {
+		s.pager.close()
 	}
 	if s.aggregator != nil {
 		errs = append(errs, s.aggregator.Stop(ctx))

@@ -61,7 +61,7 @@ func (s *process) line(lag int64) string {
 	for _, c := range columns {
 		l += fmt.Sprintf(" %11d", counts[c])
 	}
-	return l + fmt.Sprintf(" %6d %6d", s.gateway.Log.ShedTotal(), lag+int64(s.gateway.Log.Lag()))
+	return l + fmt.Sprintf(" %6d %6d", s.gateway.Log.ShedTotal(), lag+int64(s.gateway.Log.Lag())) + s.incidentLine()
 }
 
 // printBooks prints the reconciliation and, with the demo, the feed's own tally

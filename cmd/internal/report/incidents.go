@@ -1,0 +1,47 @@
+package report
+
+import (
+	"io"
+	"slices"
+	"strings"
+
+	"clickgate/aggregate"
+)
+
+// Incidents writes incidents; JSON has their series with the evidence.
+func Incidents(w io.Writer, list []aggregate.Incident, format Format) error {
+	if format == JSON {
+		if list == nil {
+			list = []aggregate.Incident{}
+		}
+		return WriteJSON(w, list)
+	}
+	g := newGrid("id", "tenant", "severity", "opened", "resolved", ">series", "at_risk", "title")
+	for i := range list {
+		x := &list[i]
+		resolved := "open"
+		if !x.Open() {
+			resolved = instant(x.ResolvedAt)
+		}
+		g.add(x.ID, x.TenantID, x.Severity.String(), instant(x.OpenedAt), resolved, number(int64(len(x.Series))), money(x.Money), x.Title)
+	}
+	switch format {
+	case Table:
+		return g.write(w)
+	case CSV:
+		return g.writeCSV(w)
+	}
+	return unknown(format)
+}
+
+// money shows amounts by currency, in order of currencies.
+func money(micros map[string]int64) string {
+	var parts []string
+	for currency, n := range micros {
+		if currency != "" && n != 0 {
+			parts = append(parts, currency+" "+Amount(n, currency))
+		}
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, " ")
+}

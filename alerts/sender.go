@@ -42,15 +42,15 @@ func (s *sender) round(ctx context.Context, fence int64) error {
 		return err
 	}
 	s.metrics.pending.Set(float64(len(pages)))
-	newest, over := collapse(pages)
+	keep, over := collapse(pages)
 	if err := s.settle(ctx, fence, over); err != nil {
 		return err
 	}
-	for i := range newest {
+	for i := range keep {
 		if s.now().Before(s.notUntil) || ctx.Err() != nil {
 			return nil
 		}
-		if err := s.send(ctx, fence, &newest[i]); err != nil {
+		if err := s.send(ctx, fence, &keep[i]); err != nil {
 			return err
 		}
 	}
@@ -58,31 +58,54 @@ func (s *sender) round(ctx context.Context, fence int64) error {
 }
 
 // collapse keeps the newest page of each incident and ends the others. The end of an
-// incident that PagerDuty was never told of is nothing to tell.
-func collapse(pages []aggregate.Page) (newest []aggregate.Page, over []aggregate.PageEnd) {
-	last := make(map[string]int64, len(pages))
-	for i := range pages {
-		last[pages[i].IncidentID] = pages[i].Seq
-	}
+// incident that PagerDuty was never told of is nothing to tell. Where nobody knows
+// whether it was told, the beginning is told (once more) before the end: an alert that
+// is open already takes it in, and an end never comes alone.
+func collapse(pages []aggregate.Page) (keep []aggregate.Page, over []aggregate.PageEnd) {
+	byIncident := make(map[string]*history, len(pages))
 	for i := range pages {
 		p := &pages[i]
-		untold := p.Action == aggregate.PageResolve && p.Delivered != aggregate.PageTrigger && !p.Maybe && !attempted(pages[:i], p.IncidentID)
-		if last[p.IncidentID] != p.Seq || untold {
-			over = append(over, aggregate.PageEnd{Seq: p.Seq, Outcome: aggregate.PageCollapsed})
-			continue
+		h := byIncident[p.IncidentID]
+		if h == nil {
+			h = &history{}
+			byIncident[p.IncidentID] = h
 		}
-		newest = append(newest, *p)
+		h.add(p)
 	}
-	return newest, over
+	for i := range pages {
+		if p := &pages[i]; byIncident[p.IncidentID].wants(p) {
+			keep = append(keep, *p)
+		} else {
+			over = append(over, aggregate.PageEnd{Seq: p.Seq, Outcome: aggregate.PageCollapsed})
+		}
+	}
+	return keep, over
 }
 
-// attempted reports whether an earlier pending trigger of the incident may have
-// arrived.
-func attempted(pages []aggregate.Page, incident string) bool {
-	for i := range pages {
-		if pages[i].IncidentID == incident && pages[i].Action == aggregate.PageTrigger && pages[i].Attempts > 0 {
-			return true
-		}
+// history is what is pending of one incident, in order.
+type history struct {
+	last, lastTrigger int64 // sequences; 0 for none
+	ends              bool  // the last page is an end
+	told              bool  // PagerDuty took a trigger for certain, and no end since
+	maybe             bool  // a trigger may have arrived
+}
+
+func (h *history) add(p *aggregate.Page) {
+	h.last, h.ends = p.Seq, p.Action == aggregate.PageResolve
+	h.told = h.told || p.Delivered == aggregate.PageTrigger
+	h.maybe = h.maybe || p.Maybe
+	if p.Action == aggregate.PageTrigger {
+		h.lastTrigger = p.Seq
+		h.maybe = h.maybe || p.Attempts > 0
+	}
+}
+
+func (h *history) wants(p *aggregate.Page) bool {
+	switch {
+	case !h.ends || h.told:
+		return p.Seq == h.last
+	case h.maybe:
+		return p.Seq == h.last || p.Seq == h.lastTrigger
 	}
 	return false
 }

@@ -72,7 +72,7 @@ func TestFileErrors(t *testing.T) {
 		"unknown key, near": {"kafka:\n  # a comment\n  brokerz: [a:1]\n",
 			"kafka.brokerz: is unknown; did you mean brokers? (clickgate.yaml:3)\n>  3 |   brokerz: [a:1]\n         ^"},
 		"unknown section": {"log:\n  level: info\nzzzzzzzzzzzzzzzzzz: 1\n",
-			"zzzzzzzzzzzzzzzzzz: is unknown; known are aggregate, console, control,"},
+			"zzzzzzzzzzzzzzzzzz: is unknown; known are aggregate, alerts, console, control,"},
 		"duration without unit": {"kafka:\n  ack_deadline: 5\n",
 			"kafka.ack_deadline: \"5\" is no duration; write a number and a unit, such as 500ms, 15m or 24h (clickgate.yaml:2)\n>  2 |   ack_deadline: 5\n                       ^"},
 		"size with unit":       {"kafka:\n  max_buffered_size: 64MiB\n", "kafka.max_buffered_size: \"64MiB\" is no whole number in range; write digits only (sizes in bytes)"},

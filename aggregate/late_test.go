@@ -11,7 +11,6 @@ import (
 	"clickgate/gateway/click"
 
 	"github.com/google/go-cmp/cmp"
-	"pgregory.net/rapid"
 )
 
 // ledgerRows are the immutable rows, to be compared before and after.
@@ -255,13 +254,11 @@ func TestCloseNow(t *testing.T) {
 // closed hours and adjustments explain the counts, and no identity is billed twice.
 func TestClosedHoursAddUp(t *testing.T) {
 	t.Parallel()
-	adjustments, checks := 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
-		if checks++; checks > 5 {
-			return
-		}
+	adjustments := 0
+	for range 4 {
 		d := newDesk(t)
-		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
+		seed := rand.Uint64()
+		rng := rand.New(rand.NewPCG(seed, 0))
 		var clicks []*click.Click
 		n := uint64(0)
 		add := func() *click.Click {
@@ -293,7 +290,7 @@ func TestClosedHoursAddUp(t *testing.T) {
 					Seen: aggregate.AnyRevision, Who: "ana", Why: "looked", At: d.clock.UnixMicro(),
 				})
 				if err != nil && !errors.Is(err, aggregate.ErrRefused) {
-					rt.Fatal(err)
+					t.Fatalf("seed %d: %v", seed, err)
 				}
 			}
 			d.balanced()
@@ -304,14 +301,14 @@ func TestClosedHoursAddUp(t *testing.T) {
 		for _, c := range clicks {
 			if got := d.state(c); got.State == click.Valid && !c.ClickID.IsZero() {
 				if billed[c.ClickID]++; billed[c.ClickID] > 1 {
-					rt.Fatalf("click %v is billed twice", c.ClickID)
+					t.Fatalf("seed %d: click %v is billed twice", seed, c.ClickID)
 				}
 			}
 		}
 		data, _ := d.statement()
 		adjustments += len(data.Adjustments)
-	})
-	if adjustments < 10 {
+	}
+	if adjustments < 8 {
 		t.Errorf("only %d adjustments were made", adjustments)
 	}
 }

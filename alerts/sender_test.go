@@ -13,8 +13,6 @@ import (
 	"clickgate/aggregate/sqlite"
 	"clickgate/alerts/pagerduty"
 	"clickgate/alerts/pagerduty/standin"
-
-	"pgregory.net/rapid"
 )
 
 const routingKey = "0123456789abcdef0123456789abcdef"
@@ -225,13 +223,11 @@ func TestRefusedForGood(t *testing.T) {
 // alerts are the store's open incidents, and no resolve came alone.
 func TestOutboxHistories(t *testing.T) {
 	t.Parallel()
-	calls, checks := 0, 0
-	rapid.Check(t, func(rt *rapid.T) {
-		if checks++; checks > 15 {
-			return
-		}
+	calls := 0
+	for range 8 {
 		d := newDesk(t)
-		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 7))
+		seed := rand.Uint64()
+		rng := rand.New(rand.NewPCG(seed, 7))
 		d.pager.SetFaults(func(int) standin.Fault {
 			return []standin.Fault{standin.Healthy, standin.TooMany, standin.Broken, standin.Away, standin.Lost}[rng.IntN(5)]
 		})
@@ -261,17 +257,17 @@ func TestOutboxHistories(t *testing.T) {
 		for _, a := range d.pager.Open() {
 			id := strings.TrimPrefix(a.DedupKey, "clickgate/")
 			if !open[id] {
-				rt.Fatalf("alert %s is open, its incident is not", id)
+				t.Fatalf("seed %d: alert %s is open, its incident is not", seed, id)
 			}
 			delete(open, id)
 		}
 		if len(open) != 0 || d.pending() != 0 {
-			rt.Fatalf("not told: %v; %d pending", open, d.pending())
+			t.Fatalf("seed %d: not told: %v; %d pending", seed, open, d.pending())
 		}
 		d.healthy()
 		calls += len(d.pager.Calls())
-	})
-	if calls < 100 {
+	}
+	if calls < 60 {
 		t.Errorf("only %d calls were made", calls)
 	}
 }

@@ -198,14 +198,7 @@ func (c *Closer) closeUnit(ctx context.Context, u Unit, forced string) error {
 		if err := c.dep.Store.Seal(ctx, u, fence); err != nil {
 			return err
 		}
-		return c.dep.Store.InClosing(ctx, u, fence, func(tx ClosingTx) error {
-			p, err := newPass(tx, u, c.dep.Judge, c.cfg, c.dep.Now().UnixMicro())
-			if err != nil {
-				return err
-			}
-			p.forced = forced != ""
-			return p.close(ctx, &unit)
-		})
+		return c.inPass(ctx, u, fence, forced != "", func(p *pass) error { return p.close(ctx, &unit) })
 	})
 	if err != nil {
 		return fmt.Errorf("closing %v: %w", u, err)
@@ -250,13 +243,19 @@ func (c *Closer) settleAll(ctx context.Context) error {
 
 func (c *Closer) settle(ctx context.Context, u Unit) error {
 	return c.leased(ctx, u, func(fence int64) error {
-		return c.dep.Store.InClosing(ctx, u, fence, func(tx ClosingTx) error {
-			p, err := newPass(tx, u, c.dep.Judge, c.cfg, c.dep.Now().UnixMicro())
-			if err != nil {
-				return err
-			}
-			p.forced = true // an unscored click cannot hold an hour that is closed
-			return p.settleLate(ctx)
-		})
+		// Forced: an unscored click cannot hold an hour that is closed.
+		return c.inPass(ctx, u, fence, true, func(p *pass) error { return p.settleLate(ctx) })
+	})
+}
+
+// inPass runs f with a pass over u in one closing transaction.
+func (c *Closer) inPass(ctx context.Context, u Unit, fence int64, forced bool, f func(*pass) error) error {
+	return c.dep.Store.InClosing(ctx, u, fence, func(tx ClosingTx) error {
+		p, err := newPass(tx, u, c.dep.Judge, c.cfg, c.dep.Now().UnixMicro())
+		if err != nil {
+			return err
+		}
+		p.forced = forced
+		return f(p)
 	})
 }

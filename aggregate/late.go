@@ -18,11 +18,11 @@ const lateBatch = 20_000
 // turns what is valid into adjustments. A late click never takes the place of one
 // that is billed.
 func (p *pass) settleLate(ctx context.Context) error {
-	if err := p.warm(ctx); err != nil {
-		return err
-	}
 	late, err := p.tx.UnitClicks(ctx, p.unit, true, ClickPosition{}, lateBatch)
 	if err != nil || len(late) == 0 {
+		return err
+	}
+	if err := p.warm(ctx); err != nil {
 		return err
 	}
 	verdicts, err := p.judgeLate(ctx, late)
@@ -69,7 +69,7 @@ func comparePositions(a, b ClickPosition) int {
 }
 
 func (p *pass) writeLate(ctx context.Context, late []StoredClick, verdicts []click.Verdict) error {
-	waived, err := p.waived(ctx, 1)
+	waived, err := waived(ctx, p.tx, p.unit, 1, p.now)
 	if err != nil {
 		return err
 	}
@@ -117,12 +117,8 @@ func adjustmentOf(c *StoredClick, u Unit, from, to click.State) Adjustment {
 	return a
 }
 
-// waived says why a change of clicks clicks moves no money any more, empty while it
-// does: debits until the invoice is issued, credits for CreditWindow after it.
-func (p *pass) waived(ctx context.Context, clicks int64) (string, error) {
-	return waived(ctx, p.tx, p.unit, clicks, p.now)
-}
-
+// waived says why a change of clicks in a unit's hour moves no money any more, empty
+// while it does: debits until the invoice is issued, credits for CreditWindow after it.
 func waived(ctx context.Context, tx ClosingTx, u Unit, clicks, now int64) (string, error) {
 	inv, err := tx.InvoiceOf(ctx, u.TenantID, u.Hour)
 	if err != nil || inv == (Invoice{}) {

@@ -36,13 +36,10 @@ type RecentCount struct {
 // Bounds returns the query's step, and its end with an open one as far away as
 // both stores can tell.
 func (q *RecentQuery) Bounds() (step, to int64) {
-	const (
-		minute  = 60 * 1_000_000
-		distant = 253402300800 * 1_000_000 // the year 10000
-	)
+	const distant = 253402300800 * 1_000_000 // the year 10000
 	step, to = q.Step, q.To
 	if step <= 0 {
-		step = minute
+		step = minuteMicros
 	}
 	if to == 0 {
 		to = distant

@@ -127,10 +127,7 @@ func (e *Engine) fill(minute int64, rows []aggregate.MinuteCount, j *Judgement) 
 	for i := range rows {
 		r := &rows[i]
 		c := cell{r.TenantID, r.SourceID, r.CampaignID, r.PublisherID}
-		n := int64(0)
-		for _, k := range r.Counts {
-			n += k
-		}
+		n := sum(&r.Counts)
 		j.cells[c] += n
 		for _, key := range c.keys() {
 			j.sizes[key] += n
@@ -223,8 +220,11 @@ func (e *Engine) judge(key SeriesKey, s *series, at time.Time) (out []Finding) {
 
 // total is how many events came: malformed ones have no campaign and redelivered
 // ones were counted before, and both are somebody's traffic.
-func (c *counts) total() (n int64) {
-	for _, k := range c.states {
+func (c *counts) total() int64 { return sum(&c.states) }
+
+// sum adds the events of all states.
+func sum(states *[click.NumStates]int64) (n int64) {
+	for _, k := range states {
 		n += k
 	}
 	return n
@@ -294,10 +294,7 @@ func (e *Engine) rememberHours(rows []aggregate.MinuteCount) {
 	totals := make(map[hourKey]int64)
 	for i := range rows {
 		r := &rows[i]
-		n := int64(0)
-		for _, k := range r.Counts {
-			n += k
-		}
+		n := sum(&r.Counts)
 		for _, key := range (cell{r.TenantID, r.SourceID, r.CampaignID, r.PublisherID}).keys() {
 			totals[hourKey{key, hourOf(time.UnixMicro(r.Minute))}] += n
 		}

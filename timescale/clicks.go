@@ -141,3 +141,43 @@ func (t *tx) insertEvidence(ctx context.Context, rows []aggregate.ClickRow, fres
 		c.bytes(some[i].Evidence)
 	})
 }
+
+// clickScan receives the columns of one row of clicks.
+type clickScan struct {
+	row               aggregate.ClickRow
+	ip, agent, vector []byte
+}
+
+func newClickScan() *clickScan {
+	return &clickScan{row: aggregate.ClickRow{Click: new(click.Click)}}
+}
+
+// targets are the destinations of clickColumns.
+func (s *clickScan) targets() []any {
+	c := s.row.Click
+	v := &c.Verdict
+	return []any{
+		&c.TenantID, (*[16]byte)(&c.EventID), (*micros)(&c.IDTime), (*micros)(&c.EventTime), (*micros)(&c.ReceivedAt), &c.SourceID, &c.Entry,
+		(*optional)(&c.ClickID), &s.row.RepeatKey, (*bits32)(&c.Flags), &c.AdvertiserID, &c.CampaignID, &c.AdGroupID, &c.CreativeID, &c.PublisherID,
+		&c.PlacementID, &c.LandingHost, &c.RefererHost, &c.Country, &c.PriceMicros, &c.Currency, &c.Pricing, &c.RateCard,
+		&s.ip, &s.agent, (*bits32)(&c.KeyEpoch), &c.IPPrefix, &c.ASN, &c.AgentFamily, &v.State, (*bits64)(&v.Reasons), &v.Score, (*bits32)(&v.VectorVersion),
+		&s.vector, (*bits64)(&v.ListsHash), (*bits64)(&v.PolicyHash), (*bits64)(&v.ModelHash), &v.ModelSlot, &c.Ingest.Gateway, (*bits64)(&c.Ingest.Boot), (*bits64)(&c.Ingest.Seq),
+		&s.row.Partition, &s.row.Offset,
+	}
+}
+
+// finish returns the row with what had to be unpacked.
+func (s *clickScan) finish() aggregate.ClickRow {
+	c := s.row.Click
+	copy(c.IPKey[:], s.ip)
+	copy(c.AgentKey[:], s.agent)
+	unpackVector(s.vector, &c.Verdict.Vector)
+	return s.row
+}
+
+// unpackVector reads little-endian float32 slots.
+func unpackVector(packed []byte, v *click.Vector) {
+	for i := 0; 4*i+4 <= len(packed) && i < len(v); i++ {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(packed[4*i:]))
+	}
+}

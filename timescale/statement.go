@@ -73,7 +73,7 @@ func invoicesOf(ctx context.Context, t pgx.Tx, q aggregate.BillingQuery) (out []
 	}
 	err = each(rows, func(r pgx.Rows) error {
 		var x aggregate.Invoice
-		err := r.Scan(&x.TenantID, (*micros)(&x.Month), (*micros)(&x.IssuedAt), &x.IssuedBy)
+		err := scanInvoice(r, &x)
 		out = append(out, x)
 		return err
 	})

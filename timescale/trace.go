@@ -2,8 +2,6 @@ package timescale
 
 import (
 	"context"
-	"encoding/binary"
-	"math"
 
 	"clickgate/aggregate"
 	"clickgate/gateway/click"
@@ -110,13 +108,6 @@ func traceLater(ctx context.Context, t pgx.Tx, row *aggregate.TraceRow) error {
 	return err
 }
 
-// unpackVector reads little-endian float32 slots.
-func unpackVector(packed []byte, v *click.Vector) {
-	for i := 0; 4*i+4 <= len(packed) && i < len(v); i++ {
-		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(packed[4*i:]))
-	}
-}
-
 func traceTenants(ctx context.Context, t pgx.Tx, tenantID string) ([]string, error) {
 	if tenantID != "" {
 		return []string{tenantID}, nil
@@ -129,20 +120,10 @@ func traceTenants(ctx context.Context, t pgx.Tx, tenantID string) ([]string, err
 }
 
 func clickRow(r pgx.Rows, _ string, _ click.ID) (row aggregate.TraceRow, err error) {
-	c := new(click.Click)
-	v := &c.Verdict
-	var repeatKey int64
-	var ip, agent, vector []byte
-	err = r.Scan(&c.TenantID, (*[16]byte)(&c.EventID), (*micros)(&c.IDTime), (*micros)(&c.EventTime), (*micros)(&c.ReceivedAt), &c.SourceID, &c.Entry,
-		(*optional)(&c.ClickID), &repeatKey, (*bits32)(&c.Flags), &c.AdvertiserID, &c.CampaignID, &c.AdGroupID, &c.CreativeID, &c.PublisherID,
-		&c.PlacementID, &c.LandingHost, &c.RefererHost, &c.Country, &c.PriceMicros, &c.Currency, &c.Pricing, &c.RateCard,
-		&ip, &agent, (*bits32)(&c.KeyEpoch), &c.IPPrefix, &c.ASN, &c.AgentFamily, &v.State, (*bits64)(&v.Reasons), &v.Score, (*bits32)(&v.VectorVersion),
-		&vector, (*bits64)(&v.ListsHash), (*bits64)(&v.PolicyHash), (*bits64)(&v.ModelHash), &v.ModelSlot, &c.Ingest.Gateway, (*bits64)(&c.Ingest.Boot), (*bits64)(&c.Ingest.Seq), &row.Partition, &row.Offset,
-		(*micros)(&row.IngestedAt), &c.Evidence)
-	copy(c.IPKey[:], ip)
-	copy(c.AgentKey[:], agent)
-	unpackVector(vector, &v.Vector)
-	row.What, row.Click = "click", c
+	s := newClickScan()
+	err = r.Scan(append(s.targets(), (*micros)(&row.IngestedAt), &s.row.Evidence)...)
+	c := s.finish()
+	row.What, row.Click, row.Partition, row.Offset = "click", c.Click, c.Partition, c.Offset
 	return row, err
 }
 

@@ -2,12 +2,9 @@ package timescale
 
 import (
 	"context"
-	"encoding/binary"
-	"math"
 	"strings"
 
 	"clickgate/aggregate"
-	"clickgate/gateway/click"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -97,21 +94,9 @@ func pageArgs(u aggregate.Unit, after aggregate.ClickPosition, limit int) []any 
 	return []any{u.TenantID, u.SourceID, at, [16]byte(from.EventID), end, at - reach, end + reach, limit}
 }
 
-func storedClick(r pgx.Rows) (aggregate.StoredClick, error) {
-	c := new(click.Click)
-	v := &c.Verdict
-	out := aggregate.StoredClick{ClickRow: aggregate.ClickRow{Click: c}}
-	var ip, agent, vector []byte
-	err := r.Scan(&c.TenantID, (*[16]byte)(&c.EventID), (*micros)(&c.IDTime), (*micros)(&c.EventTime), (*micros)(&c.ReceivedAt), &c.SourceID, &c.Entry,
-		(*optional)(&c.ClickID), &out.RepeatKey, (*bits32)(&c.Flags), &c.AdvertiserID, &c.CampaignID, &c.AdGroupID, &c.CreativeID, &c.PublisherID,
-		&c.PlacementID, &c.LandingHost, &c.RefererHost, &c.Country, &c.PriceMicros, &c.Currency, &c.Pricing, &c.RateCard,
-		&ip, &agent, (*bits32)(&c.KeyEpoch), &c.IPPrefix, &c.ASN, &c.AgentFamily, &v.State, (*bits64)(&v.Reasons), &v.Score, (*bits32)(&v.VectorVersion),
-		&vector, (*bits64)(&v.ListsHash), (*bits64)(&v.PolicyHash), (*bits64)(&v.ModelHash), &v.ModelSlot, &c.Ingest.Gateway, (*bits64)(&c.Ingest.Boot), (*bits64)(&c.Ingest.Seq),
-		&out.Partition, &out.Offset, &out.Revision, &out.State, (*bits64)(&out.Reasons), &out.Decision)
-	copy(c.IPKey[:], ip)
-	copy(c.AgentKey[:], agent)
-	for i := 0; 4*i+4 <= len(vector) && i < len(v.Vector); i++ {
-		v.Vector[i] = math.Float32frombits(binary.LittleEndian.Uint32(vector[4*i:]))
-	}
+func storedClick(r pgx.Rows) (out aggregate.StoredClick, err error) {
+	s := newClickScan()
+	err = r.Scan(append(s.targets(), &out.Revision, &out.State, (*bits64)(&out.Reasons), &out.Decision)...)
+	out.ClickRow = s.finish()
 	return out, err
 }

@@ -73,7 +73,7 @@ func invoicesOf(ctx context.Context, t *sql.Tx, q aggregate.BillingQuery) (out [
 	}
 	err = each(rows, func(r *sql.Rows) error {
 		var x aggregate.Invoice
-		err := r.Scan(&x.TenantID, &x.Month, &x.IssuedAt, &x.IssuedBy)
+		err := scanInvoice(r, &x)
 		out = append(out, x)
 		return err
 	})

@@ -191,13 +191,10 @@ func (s *Server) decideEach(ctx context.Context, v *visit, clicks []aggregate.St
 	return message, nil
 }
 
-// ownAndPeers says what is usual beside a feature, for the rates of the address.
-func (c *caseView) ownAndPeers(f feature) string {
+// Beside says what is usual beside a feature, for the rates of the address.
+func (c *caseView) Beside(f feature) string {
 	if f.Name != scoring.Slots[scoring.SlotAddress1m].Name {
 		return ""
 	}
 	return fmt.Sprintf("own past: median %g, at most %d; peers: median %g, 95 %% at most %g", c.Normal.Median, c.Normal.Max, c.Peers.Median, c.Peers.P95)
 }
-
-// Beside is ownAndPeers for the template.
-func (c *caseView) Beside(f feature) string { return c.ownAndPeers(f) }

@@ -6,42 +6,8 @@ import (
 	"time"
 
 	"clickgate/aggregate"
-	"clickgate/cmd/internal/app"
-	"clickgate/cmd/internal/config"
 	"clickgate/cmd/internal/report"
 )
-
-type statementCmd struct {
-	Month       string `required:"" help:"Month of the clicks, UTC: 2026-11." placeholder:"YYYY-MM"`
-	Tenant      string `help:"Only this tenant." placeholder:"ID"`
-	Advertiser  string `help:"Only this advertiser." placeholder:"ID"`
-	Campaign    string `help:"Only this campaign." placeholder:"ID"`
-	Adjustments bool   `help:"The adjustments alone."`
-	output
-}
-
-func (c *statementCmd) Run(s *session) error {
-	month, err := parseMonth(c.Month)
-	if err != nil {
-		return err
-	}
-	return s.withReports(func(r reader) error {
-		data, err := r.Statement(s.ctx, aggregate.BillingQuery{
-			TenantID: c.Tenant, AdvertiserID: c.Advertiser, CampaignID: c.Campaign, From: month, To: aggregate.NextMonth(month),
-		})
-		if err != nil {
-			return err
-		}
-		if c.Adjustments {
-			return report.Adjustments(s.Stdout, data.Adjustments, c.format())
-		}
-		statement, err := aggregate.MakeStatement(&data)
-		if err != nil {
-			return err
-		}
-		return report.Statement(s.Stdout, month, statement, c.format())
-	})
-}
 
 func parseMonth(text string) (int64, error) {
 	t, err := time.Parse("2006-01", text)
@@ -49,33 +15,6 @@ func parseMonth(text string) (int64, error) {
 		return 0, usage(fmt.Errorf("month %q: is no month; write it as 2026-11", text))
 	}
 	return t.UnixMicro(), nil
-}
-
-type invalidCmd struct {
-	Tenant     string `help:"Only this tenant." placeholder:"ID"`
-	Advertiser string `help:"Only this advertiser." placeholder:"ID"`
-	Campaign   string `help:"Only this campaign." placeholder:"ID"`
-	period
-	output
-}
-
-func (c *invalidCmd) Run(s *session) error {
-	from, to, err := c.bounds(s.Now())
-	if err != nil {
-		return err
-	}
-	q := aggregate.BillingQuery{TenantID: c.Tenant, AdvertiserID: c.Advertiser, CampaignID: c.Campaign, From: from, To: to}
-	return s.withReports(func(r reader) error {
-		rows, err := r.Billing(s.ctx, q)
-		if err != nil {
-			return err
-		}
-		invalid, err := r.Invalid(s.ctx, q)
-		if err != nil {
-			return err
-		}
-		return report.Invalid(s.Stdout, &report.InvalidReport{Rows: rows, Invalid: invalid}, c.format())
-	})
 }
 
 type invoiceGroup struct {
@@ -140,20 +79,4 @@ func (c *invoiceListCmd) Run(s *session) error {
 		}
 		return report.Invoices(s.Stdout, data.Invoices, c.format())
 	})
-}
-
-// withStore opens the store for writing, hands it to f and closes it.
-func (s *session) withStore(f func(aggregate.Store) error) error {
-	cfg, err := s.load(config.ForStore)
-	if err != nil {
-		return err
-	}
-	store, err := app.OpenStore(s.ctx, &cfg.Store)
-	if err != nil {
-		return err
-	}
-	if err = store.CheckSchema(s.ctx); err == nil {
-		err = f(store)
-	}
-	return errors.Join(err, store.Close())
 }

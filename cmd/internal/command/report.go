@@ -12,10 +12,20 @@ type reportGroup struct {
 	Reconcile reconcileCmd `cmd:"" help:"Compare what gateways took with what is stored; exit status 1 when it does not add up."`
 }
 
-type billingCmd struct {
+// selection is whose clicks a report is about.
+type selection struct {
 	Tenant     string `help:"Only this tenant." placeholder:"ID"`
 	Advertiser string `help:"Only this advertiser." placeholder:"ID"`
 	Campaign   string `help:"Only this campaign." placeholder:"ID"`
+}
+
+// within returns the query of the selection for hours, Unix microseconds, 0 for open.
+func (c *selection) within(from, to int64) aggregate.BillingQuery {
+	return aggregate.BillingQuery{TenantID: c.Tenant, AdvertiserID: c.Advertiser, CampaignID: c.Campaign, From: from, To: to}
+}
+
+type billingCmd struct {
+	selection
 	period
 	output
 }
@@ -26,13 +36,64 @@ func (c *billingCmd) Run(s *session) error {
 		return err
 	}
 	return s.withReports(func(r reader) error {
-		rows, err := r.Billing(s.ctx, aggregate.BillingQuery{
-			TenantID: c.Tenant, AdvertiserID: c.Advertiser, CampaignID: c.Campaign, From: from, To: to,
-		})
+		rows, err := r.Billing(s.ctx, c.within(from, to))
 		if err != nil {
 			return err
 		}
 		return report.Billing(s.Stdout, rows, c.format())
+	})
+}
+
+type statementCmd struct {
+	Month string `required:"" help:"Month of the clicks, UTC: 2026-11." placeholder:"YYYY-MM"`
+	selection
+	Adjustments bool `help:"The adjustments alone."`
+	output
+}
+
+func (c *statementCmd) Run(s *session) error {
+	month, err := parseMonth(c.Month)
+	if err != nil {
+		return err
+	}
+	return s.withReports(func(r reader) error {
+		data, err := r.Statement(s.ctx, c.within(month, aggregate.NextMonth(month)))
+		if err != nil {
+			return err
+		}
+		if c.Adjustments {
+			return report.Adjustments(s.Stdout, data.Adjustments, c.format())
+		}
+		statement, err := aggregate.MakeStatement(&data)
+		if err != nil {
+			return err
+		}
+		return report.Statement(s.Stdout, month, statement, c.format())
+	})
+}
+
+type invalidCmd struct {
+	selection
+	period
+	output
+}
+
+func (c *invalidCmd) Run(s *session) error {
+	from, to, err := c.bounds(s.Now())
+	if err != nil {
+		return err
+	}
+	q := c.within(from, to)
+	return s.withReports(func(r reader) error {
+		rows, err := r.Billing(s.ctx, q)
+		if err != nil {
+			return err
+		}
+		invalid, err := r.Invalid(s.ctx, q)
+		if err != nil {
+			return err
+		}
+		return report.Invalid(s.Stdout, &report.InvalidReport{Rows: rows, Invalid: invalid}, c.format())
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"clickgate/aggregate"
 	"clickgate/aggregate/sqlite"
+	"clickgate/cmd/internal/app"
 	"clickgate/cmd/internal/config"
 	"clickgate/timescale"
 )
@@ -42,4 +43,20 @@ func openReports(ctx context.Context, c *config.Store) (reader, error) {
 		return nil, fmt.Errorf("store.sqlite: %w; start `clickgate standalone` first, or name the data folder with --data", err)
 	}
 	return sqlite.OpenReadOnly(ctx, c.SQLite, sqlite.Config{})
+}
+
+// withStore opens the store for writing, hands it to f and closes it.
+func (s *session) withStore(f func(aggregate.Store) error) error {
+	cfg, err := s.load(config.ForStore)
+	if err != nil {
+		return err
+	}
+	store, err := app.OpenStore(s.ctx, &cfg.Store)
+	if err != nil {
+		return err
+	}
+	if err = store.CheckSchema(s.ctx); err == nil {
+		err = f(store)
+	}
+	return errors.Join(err, store.Close())
 }

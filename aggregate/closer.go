@@ -110,7 +110,7 @@ func (c *Closer) plan(units []UnitInfo, w *Watermarks) []UnitPlan {
 		terms := c.dep.Terms(u.TenantID, u.SourceID)
 		p := UnitPlan{UnitInfo: *u, Due: due(u, terms), Hold: w.Hold(u, terms, now)}
 		if first, ok := held[u.TenantID]; ok && p.Hold == "" {
-			p.Hold = fmt.Sprintf("waits for source %s hour %s", first.SourceID, clock(first.Hour))
+			p.Hold = waitsFor(first)
 		} else if !ok && p.Hold != "" {
 			held[u.TenantID] = u.Unit
 		}
@@ -120,20 +120,24 @@ func (c *Closer) plan(units []UnitInfo, w *Watermarks) []UnitPlan {
 }
 
 // RunOnce closes every unit that may close, and works off late clicks. It returns
-// how many units it closed. A unit that fails holds its tenant's later ones; the
-// others go on.
+// how many units it closed. A unit that waits or fails holds its tenant's later ones
+// until they are overdue; the others go on.
 func (c *Closer) RunOnce(ctx context.Context) (closed int, err error) {
 	plans, err := c.Plan(ctx)
 	if err != nil {
 		return 0, err
 	}
 	c.metrics.observe(plans, c.dep.Now())
-	failed := make(map[string]bool)
+	busy, failed := make(map[string]bool), make(map[string]Unit)
 	for i := range plans {
 		p := &plans[i]
+		if first, ok := failed[p.TenantID]; ok && p.Hold == "" {
+			p.Hold = waitsFor(first)
+		}
 		forced := c.forced(p)
-		if failed[p.TenantID] || p.Hold != "" && forced == "" {
-			failed[p.TenantID] = true
+		// Overdue units pass those that wait, or a source whose old hours never
+		// stop coming would keep its tenant open for good.
+		if busy[p.TenantID] || p.Hold != "" && forced == "" {
 			continue
 		}
 		e := c.closeUnit(ctx, p.Unit, forced)
@@ -145,12 +149,16 @@ func (c *Closer) RunOnce(ctx context.Context) (closed int, err error) {
 			closed++
 		case errors.Is(e, ErrUnitClosed): // by another closer since; the next may follow
 		case errors.Is(e, ErrNotLeased):
-			failed[p.TenantID] = true
+			busy[p.TenantID] = true // another closer is at work on the tenant, in order
 		default:
-			failed[p.TenantID], err = true, errors.Join(err, e)
+			failed[p.TenantID], err = p.Unit, errors.Join(err, e)
 		}
 	}
 	return closed, errors.Join(err, c.settleAll(ctx))
+}
+
+func waitsFor(u Unit) string {
+	return fmt.Sprintf("waits for source %s hour %s", u.SourceID, clock(u.Hour))
 }
 
 // forced says why a unit closes that waits for something, empty when it must wait.

@@ -231,7 +231,9 @@ func (c *Closer) leased(ctx context.Context, u Unit, f func(fence int64) error) 
 	if err != nil {
 		return err
 	}
-	err = f(fence)
+	if err = f(fence); errors.Is(err, ErrNotLeased) {
+		return err // it is another's now
+	}
 	// Given back even when ctx is over, or the next closer waits for nothing.
 	giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

@@ -65,13 +65,29 @@ func Decide(ctx context.Context, store DecidingStore, r DecisionRequest) (Decide
 	if !ok {
 		return Decided{}, ErrNoCase
 	}
-	u := UnitOf(c.Click)
-	fence, err := leaseShortly(ctx, store, u, "review by "+r.Who)
+	waiting, cancel := context.WithTimeout(ctx, decideWait)
+	defer cancel()
+	for {
+		out, err := r.once(ctx, waiting, store, UnitOf(c.Click))
+		if !errors.Is(err, ErrNotLeased) || waiting.Err() != nil {
+			return out, err
+		}
+	}
+}
+
+// once decides under a lease of its own. The click is part of the owner's name, so
+// that decisions of one person on two clicks of an hour wait for each other.
+func (r *DecisionRequest) once(ctx, waiting context.Context, store DecidingStore, u Unit) (Decided, error) {
+	owner := fmt.Sprintf("review by %s of %s", r.Who, r.EventID)
+	fence, err := leaseShortly(waiting, store, u, owner)
 	if err != nil {
 		return Decided{}, err
 	}
 	out, err := r.decide(ctx, store, u, fence)
-	_, e := store.Lease(context.WithoutCancel(ctx), u, "review by "+r.Who, 0)
+	if errors.Is(err, ErrNotLeased) {
+		return out, err // it is another's now
+	}
+	_, e := store.Lease(context.WithoutCancel(ctx), u, owner, 0)
 	if errors.Is(e, ErrNotLeased) {
 		e = nil
 	}
@@ -97,10 +113,8 @@ const (
 	decideWait  = 10 * time.Second
 )
 
-// leaseShortly takes the unit, waiting a little for another closer.
+// leaseShortly takes the unit, waiting for another closer until ctx ends.
 func leaseShortly(ctx context.Context, store Closing, u Unit, owner string) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, decideWait)
-	defer cancel()
 	for {
 		fence, err := store.Lease(ctx, u, owner, decideLease.Microseconds())
 		if !errors.Is(err, ErrNotLeased) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -203,6 +205,57 @@ func TestDecisions(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, d.ledgerRows()); diff != "" {
 		t.Errorf("closed rows changed:\n%s", diff)
+	}
+	d.balanced()
+}
+
+// TestDecisionsTogether: decisions on clicks of one hour at once, by one person and
+// by two, all come to pass; of several on one click that saw the same, one does.
+func TestDecisionsTogether(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	var clicks []*click.Click
+	for i := range 16 {
+		clicks = append(clicks, d.click(uint64(i+1), aggregate.TestTime+int64(i)*second))
+	}
+	d.put(clicks...)
+	contested := clicks[0]
+	request := func(c *click.Click, who string) aggregate.DecisionRequest {
+		return aggregate.DecisionRequest{
+			TenantID: "acme", EventID: c.EventID, Decision: aggregate.DecisionConfirm, Seen: 0, Who: who, Why: "looked", At: d.clock.UnixMicro(),
+		}
+	}
+	var wg sync.WaitGroup
+	var won, lost atomic.Int32
+	for _, who := range []string{"ana", "ana", "ben"} {
+		wg.Go(func() {
+			switch _, err := aggregate.Decide(t.Context(), d.store, request(contested, who)); {
+			case err == nil:
+				won.Add(1)
+			case errors.Is(err, aggregate.ErrChanged):
+				lost.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	for w := range 3 {
+		wg.Go(func() {
+			for i := 1 + w; i < len(clicks); i += 3 {
+				if _, err := aggregate.Decide(t.Context(), d.store, request(clicks[i], []string{"ana", "ana", "ben"}[w])); err != nil {
+					t.Errorf("click %d: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 || lost.Load() != 2 {
+		t.Errorf("of three decisions on one click %d came to pass and %d saw that another did", won.Load(), lost.Load())
+	}
+	for _, c := range clicks {
+		if got := d.state(c); got.State != click.SIVT || got.Revision != 1 {
+			t.Errorf("a click is %v after %d revisions", got.State, got.Revision)
+		}
 	}
 	d.balanced()
 }

@@ -109,16 +109,16 @@ func (w *timeline) play() error {
 		coming = append(coming, &own)
 	}
 	slices.SortFunc(coming, func(a, b *click.Click) int { return cmp.Compare(a.ReceivedAt, b.ReceivedAt) })
-	for now := aggregate.TestTime + 40*minute; now <= aggregate.TestTime+7*hour; now += step {
-		w.clock = time.UnixMicro(now)
-		for len(coming) > 0 && coming[0].ReceivedAt < now {
+	for at := aggregate.TestTime + 40*minute; at <= aggregate.TestTime+7*hour; at += step {
+		w.clock = time.UnixMicro(at)
+		for len(coming) > 0 && coming[0].ReceivedAt < at {
 			w.gateways[w.rng.IntN(len(w.gateways))].take(coming[0], w.h)
 			coming = coming[1:]
 		}
 		for _, g := range w.gateways {
-			w.forward(g, now)
+			w.forward(g, at)
 		}
-		if err := w.look(now); err != nil {
+		if err := w.look(at); err != nil {
 			return err
 		}
 	}

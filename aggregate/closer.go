@@ -185,7 +185,7 @@ func (c *Closer) CloseNow(ctx context.Context, tenantID, sourceID string, before
 		if tenantID != "" && p.TenantID != tenantID || sourceID != "" && p.SourceID != sourceID || before != 0 && p.Hour >= before {
 			continue
 		}
-		err := c.closeUnit(ctx, p.Unit, fmt.Sprintf("closed by %s: %s", who, why))
+		err := c.closeUnit(ctx, p.Unit, closedBy(who, why, p))
 		if errors.Is(err, ErrUnitClosed) {
 			continue // by another closer since
 		}
@@ -195,6 +195,15 @@ func (c *Closer) CloseNow(ctx context.Context, tenantID, sourceID string, before
 		closed = append(closed, p.Unit)
 	}
 	return closed, c.settleAll(ctx)
+}
+
+// closedBy says who closed a unit, why, and what was not waited for.
+func closedBy(who, why string, p *UnitPlan) string {
+	text := fmt.Sprintf("closed by %s: %s", who, why)
+	if p.Hold != "" {
+		text += " (it waited: " + p.Hold + ")"
+	}
+	return text
 }
 
 // closeUnit seals and closes one unit.

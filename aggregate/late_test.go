@@ -293,7 +293,7 @@ func TestCloseNow(t *testing.T) {
 	closed, err := d.closer.CloseNow(t.Context(), "acme", "shop", aggregate.TestTime+hour, "ana", "demo")
 	d.must(err)
 	units := d.units()
-	if len(closed) != 1 || len(units) != 1 || units[0].Forced != "closed by ana: demo" || units[0].SourceID != "shop" {
+	if len(closed) != 1 || len(units) != 1 || units[0].Forced != "closed by ana: demo (it waited: due 2026-11-10T13:15:00Z)" || units[0].SourceID != "shop" {
 		t.Fatalf("closed %v: %+v", closed, units)
 	}
 	d.put(d.click(4, aggregate.TestTime+second))

@@ -48,6 +48,7 @@ type DecidingStore interface {
 	Closing
 	Review
 	ClosedUnits(ctx context.Context, q BillingQuery) ([]ClosedUnit, error)
+	Trace(ctx context.Context, tenantID string, id click.ID) ([]TraceRow, error)
 }
 
 // Decide appends an analyst's decision to a click's verdict. In an open hour it
@@ -146,11 +147,43 @@ func (r *DecisionRequest) decide(ctx context.Context, store DecidingStore, u Uni
 		return Decided{}, err
 	}
 	out := Decided{Before: c, Closed: closed}
+	paid, err := isCharged(ctx, store, &c)
+	if err != nil {
+		return Decided{}, err
+	}
 	err = store.InClosing(ctx, u, fence, func(tx ClosingTx) error {
 		out.Adjustment = nil
-		return r.write(ctx, tx, u, &out)
+		return r.write(ctx, tx, u, &out, paid)
 	})
 	return out, err
+}
+
+// isCharged reports whether a click of a closed hour is charged as things stand.
+func isCharged(ctx context.Context, store DecidingStore, c *StoredClick) (bool, error) {
+	rows, err := store.Trace(ctx, c.TenantID, c.EventID)
+	for i := range rows {
+		if rows[i].Click != nil && KeyOf(rows[i].Click) == KeyOf(c.Click) {
+			return charged(c.State, rows[i].Adjustments), err
+		}
+	}
+	return false, err
+}
+
+// charged replays the adjustments of a click, oldest first. What the hour was closed
+// with is what the first one changed, or the state of now where there is none; those
+// that were waived moved nothing.
+func charged(state click.State, adjustments []Adjustment) bool {
+	paid := state == click.Valid
+	for i := range adjustments {
+		a := &adjustments[i]
+		if i == 0 {
+			paid = a.From == click.Valid
+		}
+		if a.Waived == "" {
+			paid = a.Clicks > 0
+		}
+	}
+	return paid
 }
 
 func isClosed(ctx context.Context, store DecidingStore, u Unit) (bool, error) {
@@ -163,7 +196,7 @@ func isClosed(ctx context.Context, store DecidingStore, u Unit) (bool, error) {
 	return false, err
 }
 
-func (r *DecisionRequest) write(ctx context.Context, tx ClosingTx, u Unit, out *Decided) error {
+func (r *DecisionRequest) write(ctx context.Context, tx ClosingTx, u Unit, out *Decided, paid bool) error {
 	c := &out.Before
 	if out.Closed {
 		if err := r.notLate(ctx, tx, u, c); err != nil {
@@ -196,7 +229,7 @@ func (r *DecisionRequest) write(ctx context.Context, tx ClosingTx, u Unit, out *
 	if !out.Closed {
 		return nil
 	}
-	return r.adjust(ctx, tx, u, out)
+	return r.adjust(ctx, tx, u, out, paid)
 }
 
 // notLate refuses a click that came late and is not worked off: its adjustment has
@@ -239,7 +272,10 @@ func rebill(ctx context.Context, tx ClosingTx, c *StoredClick, v click.Verdict) 
 	return v, nil
 }
 
-func (r *DecisionRequest) adjust(ctx context.Context, tx ClosingTx, u Unit, out *Decided) error {
+// adjust puts on record what the decision changes in a closed hour. What was never
+// charged is not given back: a click whose debit was waived would otherwise bring a
+// credit each time that it is confirmed.
+func (r *DecisionRequest) adjust(ctx context.Context, tx ClosingTx, u Unit, out *Decided, paid bool) error {
 	a := adjustmentOf(&out.Before, u, out.Before.State, out.State)
 	if a.Clicks == 0 {
 		return nil
@@ -247,6 +283,9 @@ func (r *DecisionRequest) adjust(ctx context.Context, tx ClosingTx, u Unit, out 
 	var err error
 	if a.Waived, err = waived(ctx, tx, u, a.Clicks, r.At); err != nil {
 		return err
+	}
+	if a.Waived == "" && a.Clicks < 0 && !paid {
+		a.Waived = "the click was not charged"
 	}
 	a.At, a.Cause, a.Who, a.Why = r.At, CauseReview, r.Who, r.Why
 	out.Adjustment = &a

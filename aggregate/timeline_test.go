@@ -56,7 +56,7 @@ func newTimeline(t testing.TB, seed uint64, gateways int, outages bool, m *mista
 	}
 	cfg := scoring.DefaultConfig()
 	cfg.MaxKeys = 4096
-	judge, err := scoring.NewJudge(cfg, nil)
+	judge, err := scoring.NewJudge(cfg, nil, nil)
 	w.must(err)
 	closing := aggregate.DefaultConfig().Close
 	closing.Batch = 97

@@ -12,7 +12,7 @@ import (
 
 func newJudge(t testing.TB, model *iforest.Model) (*Judge, func(*click.Click) click.Verdict) {
 	t.Helper()
-	j, err := NewJudge(DefaultConfig(), model)
+	j, err := NewJudge(DefaultConfig(), model, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

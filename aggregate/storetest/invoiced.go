@@ -1,35 +1,16 @@
 package storetest
 
 import (
-	"log/slog"
-	"time"
-
 	"clickgate/aggregate"
 	"clickgate/gateway/click"
 )
 
-// storedVerdicts judges by what is stored.
-type storedVerdicts struct{}
-
-func (storedVerdicts) Hashes() (policy, model uint64) { return 1, 0 }
-
-func (storedVerdicts) Begin(string, string) (func(*click.Click) click.Verdict, error) {
-	return func(c *click.Click) click.Verdict { return c.Verdict }, nil
-}
-
 // closeAll closes what is open and works off what is late, at time now.
 func (e *env) closeAll(now int64) {
 	e.Helper()
-	cfg := aggregate.DefaultConfig().Close
-	cfg.Batch = 3
-	closer, err := aggregate.NewCloser(cfg, aggregate.CloserDependencies{
-		Store: e.store, Judge: storedVerdicts{}, Owner: "closer", Version: "test", Logger: slog.New(slog.DiscardHandler),
-		Now:   func() time.Time { return time.UnixMicro(now) },
-		Terms: func(string, string) aggregate.SourceTerms { return aggregate.SourceTerms{} },
-	})
+	_, err := newCloser(e, e.store, "closer", now).CloseNow(e.ctx(), "", "", 0, "test", "to see")
 	e.must(err)
-	_, err = closer.CloseNow(e.ctx(), "", "", 0, "test", "to see")
-	e.must(err)
+	balanced(e, e.store)
 }
 
 // behindInvoice: after a month's invoice an hour that nobody knew closes, late clicks
@@ -66,10 +47,6 @@ func behindInvoice(e *env) {
 	equal(e, "due", s.Totals[0].DueMicros, price)
 	equal(e, "given back later", s.Totals[0].LaterMicros, -price)
 	equal(e, "adjustments", len(data.Adjustments), 1+7+3*4)
-	l, err := e.store.Ledger(e.ctx(), aggregate.LedgerQuery{})
-	e.must(err)
-	if len(l.Closed) > 0 {
-		e.Errorf("closed hours and adjustments do not explain the minute counts: %+v", l.Closed)
-	}
+	balanced(e, e.store)
 	equal(e, "valid clicks", e.totals()[click.Valid], 1+1+7)
 }

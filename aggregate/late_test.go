@@ -418,8 +418,12 @@ func TestCloseNow(t *testing.T) {
 // no click is charged or credited twice, and no bill rises behind its invoice.
 func TestClosedHoursAddUp(t *testing.T) {
 	t.Parallel()
+	worlds := 8
+	if raceEnabled {
+		worlds = 2 // SQLite is twenty times slower then
+	}
 	adjustments, invoices, waived := 0, 0, 0
-	for range 8 {
+	for range worlds {
 		d := newDesk(t)
 		seed := rand.Uint64()
 		rng := rand.New(rand.NewPCG(seed, 0))
@@ -495,7 +499,7 @@ func TestClosedHoursAddUp(t *testing.T) {
 		data, _ := d.statement()
 		adjustments += len(data.Adjustments)
 	}
-	if adjustments < 30 || invoices < 3 || waived < 5 {
+	if adjustments < 3*worlds || invoices < worlds/2 || waived < worlds/2 {
 		t.Errorf("only %d adjustments were made, %d of them waived, and %d invoices", adjustments, waived, invoices)
 	}
 }

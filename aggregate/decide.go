@@ -70,8 +70,13 @@ func Decide(ctx context.Context, store DecidingStore, r DecisionRequest) (Decide
 	defer cancel()
 	for {
 		out, err := r.once(ctx, waiting, store, UnitOf(c.Click))
-		if !errors.Is(err, ErrNotLeased) || waiting.Err() != nil {
+		if !errors.Is(err, ErrNotLeased) {
 			return out, err
+		}
+		select {
+		case <-waiting.Done():
+			return out, err
+		case <-time.After(decidePause):
 		}
 	}
 }
@@ -112,6 +117,7 @@ func (r *DecisionRequest) check() error {
 const (
 	decideLease = 30 * time.Second
 	decideWait  = 10 * time.Second
+	decidePause = 50 * time.Millisecond
 )
 
 // leaseShortly takes the unit, waiting for another closer until ctx ends.
@@ -124,7 +130,7 @@ func leaseShortly(ctx context.Context, store Closing, u Unit, owner string) (int
 		select {
 		case <-ctx.Done():
 			return 0, err
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(decidePause):
 		}
 	}
 }
@@ -146,11 +152,13 @@ func (r *DecisionRequest) decide(ctx context.Context, store DecidingStore, u Uni
 	if err != nil {
 		return Decided{}, err
 	}
-	out := Decided{Before: c, Closed: closed}
-	paid, err := isCharged(ctx, store, &c)
-	if err != nil {
-		return Decided{}, err
+	paid := false // open hours charge nothing yet
+	if closed {
+		if paid, err = isCharged(ctx, store, &c); err != nil {
+			return Decided{}, err
+		}
 	}
+	out := Decided{Before: c, Closed: closed}
 	err = store.InClosing(ctx, u, fence, func(tx ClosingTx) error {
 		out.Adjustment = nil
 		return r.write(ctx, tx, u, &out, paid)
@@ -161,12 +169,15 @@ func (r *DecisionRequest) decide(ctx context.Context, store DecidingStore, u Uni
 // isCharged reports whether a click of a closed hour is charged as things stand.
 func isCharged(ctx context.Context, store DecidingStore, c *StoredClick) (bool, error) {
 	rows, err := store.Trace(ctx, c.TenantID, c.EventID)
+	if err != nil {
+		return false, err
+	}
 	for i := range rows {
 		if rows[i].Click != nil && KeyOf(rows[i].Click) == KeyOf(c.Click) {
-			return charged(c.State, rows[i].Adjustments), err
+			return charged(c.State, rows[i].Adjustments), nil
 		}
 	}
-	return false, err
+	return false, ErrNoCase
 }
 
 // charged replays the adjustments of a click, oldest first. What the hour was closed

@@ -110,7 +110,7 @@ func (c *Closer) plan(units []UnitInfo, w *Watermarks) []UnitPlan {
 		terms := c.dep.Terms(u.TenantID, u.SourceID)
 		p := UnitPlan{UnitInfo: *u, Due: due(u, terms), Hold: w.Hold(u, terms, now)}
 		if first, ok := held[u.TenantID]; ok && p.Hold == "" {
-			p.Hold = fmt.Sprintf("waits for source %s hour %s", first.SourceID, clock(first.Hour))
+			p.Hold = waitsFor(first)
 		} else if !ok && p.Hold != "" {
 			held[u.TenantID] = u.Unit
 		}
@@ -120,20 +120,24 @@ func (c *Closer) plan(units []UnitInfo, w *Watermarks) []UnitPlan {
 }
 
 // RunOnce closes every unit that may close, and works off late clicks. It returns
-// how many units it closed. A unit that fails holds its tenant's later ones; the
-// others go on.
+// how many units it closed. A unit that waits or fails holds its tenant's later ones
+// until they are overdue; the others go on.
 func (c *Closer) RunOnce(ctx context.Context) (closed int, err error) {
 	plans, err := c.Plan(ctx)
 	if err != nil {
 		return 0, err
 	}
 	c.metrics.observe(plans, c.dep.Now())
-	failed := make(map[string]bool)
+	busy, failed := make(map[string]bool), make(map[string]Unit)
 	for i := range plans {
 		p := &plans[i]
+		if first, ok := failed[p.TenantID]; ok && p.Hold == "" {
+			p.Hold = waitsFor(first)
+		}
 		forced := c.forced(p)
-		if failed[p.TenantID] || p.Hold != "" && forced == "" {
-			failed[p.TenantID] = true
+		// Overdue units pass those that wait, or a source whose old hours never
+		// stop coming would keep its tenant open for good.
+		if busy[p.TenantID] || p.Hold != "" && forced == "" {
 			continue
 		}
 		e := c.closeUnit(ctx, p.Unit, forced)
@@ -145,12 +149,16 @@ func (c *Closer) RunOnce(ctx context.Context) (closed int, err error) {
 			closed++
 		case errors.Is(e, ErrUnitClosed): // by another closer since; the next may follow
 		case errors.Is(e, ErrNotLeased):
-			failed[p.TenantID] = true
+			busy[p.TenantID] = true // another closer is at work on the tenant, in order
 		default:
-			failed[p.TenantID], err = true, errors.Join(err, e)
+			failed[p.TenantID], err = p.Unit, errors.Join(err, e)
 		}
 	}
 	return closed, errors.Join(err, c.settleAll(ctx))
+}
+
+func waitsFor(u Unit) string {
+	return fmt.Sprintf("waits for source %s hour %s", u.SourceID, clock(u.Hour))
 }
 
 // forced says why a unit closes that waits for something, empty when it must wait.
@@ -177,7 +185,7 @@ func (c *Closer) CloseNow(ctx context.Context, tenantID, sourceID string, before
 		if tenantID != "" && p.TenantID != tenantID || sourceID != "" && p.SourceID != sourceID || before != 0 && p.Hour >= before {
 			continue
 		}
-		err := c.closeUnit(ctx, p.Unit, fmt.Sprintf("closed by %s: %s", who, why))
+		err := c.closeUnit(ctx, p.Unit, closedBy(who, why, p))
 		if errors.Is(err, ErrUnitClosed) {
 			continue // by another closer since
 		}
@@ -187,6 +195,15 @@ func (c *Closer) CloseNow(ctx context.Context, tenantID, sourceID string, before
 		closed = append(closed, p.Unit)
 	}
 	return closed, c.settleAll(ctx)
+}
+
+// closedBy says who closed a unit, why, and what was not waited for.
+func closedBy(who, why string, p *UnitPlan) string {
+	text := fmt.Sprintf("closed by %s: %s", who, why)
+	if p.Hold != "" {
+		text += " (it waited: " + p.Hold + ")"
+	}
+	return text
 }
 
 // closeUnit seals and closes one unit.
@@ -216,7 +233,9 @@ func (c *Closer) leased(ctx context.Context, u Unit, f func(fence int64) error) 
 	if err != nil {
 		return err
 	}
-	err = f(fence)
+	if err = f(fence); errors.Is(err, ErrNotLeased) {
+		return err // it is another's now
+	}
 	// Given back even when ctx is over, or the next closer waits for nothing.
 	giving, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()

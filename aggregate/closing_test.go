@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -439,6 +441,69 @@ func TestHeldUnitHoldsTheTenant(t *testing.T) {
 	d.mark("g", 1, now)
 	if n := d.round(); n != 3 {
 		t.Errorf("%d units closed after the hold", n)
+	}
+}
+
+// TestForcedUnitPassesThoseThatWait: a source that brings a click of another old hour
+// every hour has a unit that waits at any time, none of them overdue. The tenant's
+// ordinary hours close by force all the same, each 48 hours after its end.
+func TestForcedUnitPassesThoseThatWait(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	d.terms["import"] = aggregate.SourceTerms{Grace: 15 * minute, Backfill: true}
+	const hours = 3
+	for h := range int64(hours) {
+		d.put(d.click(uint64(1+h), aggregate.TestTime+h*hour))
+	}
+	closedAt := map[int64]int64{} // by the shop's hour, from TestTime on
+	imported := 0
+	for h := int64(1); h < 60; h++ {
+		now := aggregate.TestTime + h*hour
+		d.clock = time.UnixMicro(now)
+		d.mark("g", 1, now)
+		d.put(d.click(uint64(100+h), aggregate.TestTime-(400-h)*hour, source("import")))
+		d.round()
+		imported = 0
+		for _, u := range d.units() {
+			if u.SourceID == "import" {
+				imported++
+			} else if _, ok := closedAt[u.Hour]; !ok {
+				closedAt[u.Hour] = h
+				if want := "48 hours are over: waits for source import"; !strings.HasPrefix(u.Forced, want) {
+					t.Errorf("forced %q, want %q", u.Forced, want)
+				}
+			}
+		}
+	}
+	for h := range int64(hours) {
+		if got := closedAt[aggregate.TestTime+h*hour]; got != h+1+48 {
+			t.Errorf("hour %d closed %d hours after the first began, want %d", h, got, h+1+48)
+		}
+	}
+	if imported < 50 {
+		t.Errorf("only %d imported hours closed", imported)
+	}
+	d.balanced()
+}
+
+// TestFailingUnitHoldsUntilOverdue: a unit that cannot be closed holds the later ones
+// of its tenant, and no longer than 48 hours.
+func TestFailingUnitHoldsUntilOverdue(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	dear := func(c *click.Click) { c.PriceMicros = math.MaxInt64 }
+	d.put(d.click(1, aggregate.TestTime, dear), d.click(2, aggregate.TestTime+minute, dear), d.click(3, aggregate.TestTime+hour))
+	for _, c := range []struct {
+		after  int64
+		closed int
+	}{{3 * hour, 0}, {49*hour + 59*minute, 0}, {50 * hour, 1}} {
+		d.ended(aggregate.TestTime + c.after)
+		if n, err := d.closer.RunOnce(t.Context()); n != c.closed || err == nil {
+			t.Errorf("%s after: %d units closed, want %d; error %v", time.Duration(c.after)*time.Microsecond, n, c.closed, err)
+		}
+	}
+	if u := d.units(); len(u) != 1 || u[0].Hour != aggregate.TestTime+hour || u[0].Forced == "" {
+		t.Errorf("closed %+v", u)
 	}
 }
 

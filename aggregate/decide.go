@@ -48,6 +48,7 @@ type DecidingStore interface {
 	Closing
 	Review
 	ClosedUnits(ctx context.Context, q BillingQuery) ([]ClosedUnit, error)
+	Trace(ctx context.Context, tenantID string, id click.ID) ([]TraceRow, error)
 }
 
 // Decide appends an analyst's decision to a click's verdict. In an open hour it
@@ -65,13 +66,34 @@ func Decide(ctx context.Context, store DecidingStore, r DecisionRequest) (Decide
 	if !ok {
 		return Decided{}, ErrNoCase
 	}
-	u := UnitOf(c.Click)
-	fence, err := leaseShortly(ctx, store, u, "review by "+r.Who)
+	waiting, cancel := context.WithTimeout(ctx, decideWait)
+	defer cancel()
+	for {
+		out, err := r.once(ctx, waiting, store, UnitOf(c.Click))
+		if !errors.Is(err, ErrNotLeased) {
+			return out, err
+		}
+		select {
+		case <-waiting.Done():
+			return out, err
+		case <-time.After(decidePause):
+		}
+	}
+}
+
+// once decides under a lease of its own. The click is part of the owner's name, so
+// that decisions of one person on two clicks of an hour wait for each other.
+func (r *DecisionRequest) once(ctx, waiting context.Context, store DecidingStore, u Unit) (Decided, error) {
+	owner := fmt.Sprintf("review by %s of %s", r.Who, r.EventID)
+	fence, err := leaseShortly(waiting, store, u, owner)
 	if err != nil {
 		return Decided{}, err
 	}
 	out, err := r.decide(ctx, store, u, fence)
-	_, e := store.Lease(context.WithoutCancel(ctx), u, "review by "+r.Who, 0)
+	if errors.Is(err, ErrNotLeased) {
+		return out, err // it is another's now
+	}
+	_, e := store.Lease(context.WithoutCancel(ctx), u, owner, 0)
 	if errors.Is(e, ErrNotLeased) {
 		e = nil
 	}
@@ -95,12 +117,11 @@ func (r *DecisionRequest) check() error {
 const (
 	decideLease = 30 * time.Second
 	decideWait  = 10 * time.Second
+	decidePause = 50 * time.Millisecond
 )
 
-// leaseShortly takes the unit, waiting a little for another closer.
+// leaseShortly takes the unit, waiting for another closer until ctx ends.
 func leaseShortly(ctx context.Context, store Closing, u Unit, owner string) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, decideWait)
-	defer cancel()
 	for {
 		fence, err := store.Lease(ctx, u, owner, decideLease.Microseconds())
 		if !errors.Is(err, ErrNotLeased) {
@@ -109,7 +130,7 @@ func leaseShortly(ctx context.Context, store Closing, u Unit, owner string) (int
 		select {
 		case <-ctx.Done():
 			return 0, err
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(decidePause):
 		}
 	}
 }
@@ -131,12 +152,49 @@ func (r *DecisionRequest) decide(ctx context.Context, store DecidingStore, u Uni
 	if err != nil {
 		return Decided{}, err
 	}
+	paid := false // open hours charge nothing yet
+	if closed {
+		if paid, err = isCharged(ctx, store, &c); err != nil {
+			return Decided{}, err
+		}
+	}
 	out := Decided{Before: c, Closed: closed}
 	err = store.InClosing(ctx, u, fence, func(tx ClosingTx) error {
 		out.Adjustment = nil
-		return r.write(ctx, tx, u, &out)
+		return r.write(ctx, tx, u, &out, paid)
 	})
 	return out, err
+}
+
+// isCharged reports whether a click of a closed hour is charged as things stand.
+func isCharged(ctx context.Context, store DecidingStore, c *StoredClick) (bool, error) {
+	rows, err := store.Trace(ctx, c.TenantID, c.EventID)
+	if err != nil {
+		return false, err
+	}
+	for i := range rows {
+		if rows[i].Click != nil && KeyOf(rows[i].Click) == KeyOf(c.Click) {
+			return charged(c.State, rows[i].Adjustments), nil
+		}
+	}
+	return false, ErrNoCase
+}
+
+// charged replays the adjustments of a click, oldest first. What the hour was closed
+// with is what the first one changed, or the state of now where there is none; those
+// that were waived moved nothing.
+func charged(state click.State, adjustments []Adjustment) bool {
+	paid := state == click.Valid
+	for i := range adjustments {
+		a := &adjustments[i]
+		if i == 0 {
+			paid = a.From == click.Valid
+		}
+		if a.Waived == "" {
+			paid = a.Clicks > 0
+		}
+	}
+	return paid
 }
 
 func isClosed(ctx context.Context, store DecidingStore, u Unit) (bool, error) {
@@ -149,7 +207,7 @@ func isClosed(ctx context.Context, store DecidingStore, u Unit) (bool, error) {
 	return false, err
 }
 
-func (r *DecisionRequest) write(ctx context.Context, tx ClosingTx, u Unit, out *Decided) error {
+func (r *DecisionRequest) write(ctx context.Context, tx ClosingTx, u Unit, out *Decided, paid bool) error {
 	c := &out.Before
 	if out.Closed {
 		if err := r.notLate(ctx, tx, u, c); err != nil {
@@ -182,7 +240,7 @@ func (r *DecisionRequest) write(ctx context.Context, tx ClosingTx, u Unit, out *
 	if !out.Closed {
 		return nil
 	}
-	return r.adjust(ctx, tx, u, out)
+	return r.adjust(ctx, tx, u, out, paid)
 }
 
 // notLate refuses a click that came late and is not worked off: its adjustment has
@@ -225,7 +283,10 @@ func rebill(ctx context.Context, tx ClosingTx, c *StoredClick, v click.Verdict) 
 	return v, nil
 }
 
-func (r *DecisionRequest) adjust(ctx context.Context, tx ClosingTx, u Unit, out *Decided) error {
+// adjust puts on record what the decision changes in a closed hour. What was never
+// charged is not given back: a click whose debit was waived would otherwise bring a
+// credit each time that it is confirmed.
+func (r *DecisionRequest) adjust(ctx context.Context, tx ClosingTx, u Unit, out *Decided, paid bool) error {
 	a := adjustmentOf(&out.Before, u, out.Before.State, out.State)
 	if a.Clicks == 0 {
 		return nil
@@ -233,6 +294,9 @@ func (r *DecisionRequest) adjust(ctx context.Context, tx ClosingTx, u Unit, out 
 	var err error
 	if a.Waived, err = waived(ctx, tx, u, a.Clicks, r.At); err != nil {
 		return err
+	}
+	if a.Waived == "" && a.Clicks < 0 && !paid {
+		a.Waived = "the click was not charged"
 	}
 	a.At, a.Cause, a.Who, a.Why = r.At, CauseReview, r.Who, r.Why
 	out.Adjustment = &a

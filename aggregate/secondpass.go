@@ -23,14 +23,19 @@ type pass struct {
 	policy CloseConfig
 	now    int64
 	forced bool
+	free   string // why nothing of the unit is charged any more; empty while it is
 	deltas deltas
 	clicks int64
 	hash   *UnitHash
 	by     map[ClosedHour]*ClosedHour // by everything but Count and Micros
 }
 
-// closerName stands where a person would, on what the second pass says.
-const closerName = "closer"
+// closerName stands where a person would, on what the second pass says, and whyClosed
+// where a person's reason would.
+const (
+	closerName = "closer"
+	whyClosed  = "the hour closed"
+)
 
 func newPass(tx ClosingTx, u Unit, judge Judge, cfg CloseConfig, now int64) (*pass, error) {
 	verdict, err := judge.Begin(u.TenantID, u.SourceID)
@@ -43,8 +48,13 @@ func newPass(tx ClosingTx, u Unit, judge Judge, cfg CloseConfig, now int64) (*pa
 	}, nil
 }
 
-// close runs the pass and finishes the unit.
-func (p *pass) close(ctx context.Context, unit *ClosedUnit) error {
+// close runs the pass and finishes the unit. A unit that came up after its month's
+// invoice closes without its valid clicks, which become adjustments that are waived:
+// what an invoice says must not rise behind it.
+func (p *pass) close(ctx context.Context, unit *ClosedUnit) (err error) {
+	if p.free, err = p.waived(ctx, 1); err != nil {
+		return err
+	}
 	if err := p.warm(ctx); err != nil {
 		return err
 	}
@@ -55,7 +65,23 @@ func (p *pass) close(ctx context.Context, unit *ClosedUnit) error {
 		return err
 	}
 	unit.Clicks, unit.Hash, unit.ClosedAt = p.clicks, p.hash.Sum(), p.now
-	return p.tx.Finish(ctx, unit, p.rows())
+	if err := p.tx.Finish(ctx, unit, p.rows()); err != nil || p.free == "" {
+		return err
+	}
+	return p.each(ctx, p.unit, false, func(batch []StoredClick) error { return p.waive(ctx, batch) })
+}
+
+// waive puts valid clicks on record that are not charged.
+func (p *pass) waive(ctx context.Context, batch []StoredClick) error {
+	var adjustments []Adjustment
+	for i := range batch {
+		if batch[i].State == click.Valid {
+			a := adjustmentOf(&batch[i], p.unit, click.Unscored, click.Valid)
+			a.At, a.Cause, a.Who, a.Why, a.Waived = p.now, CauseClose, closerName, whyClosed, p.free
+			adjustments = append(adjustments, a)
+		}
+	}
+	return p.tx.Adjust(ctx, adjustments)
 }
 
 // warm lets the judge see the source's previous hour, so that a flood over the
@@ -103,17 +129,23 @@ func (p *pass) batch(ctx context.Context, batch []StoredClick) error {
 		c, v := &batch[i], &verdicts[i]
 		p.hash.Add(c.Click, v.State, v.Reasons)
 		p.clicks++
-		if err := p.count(c.Click, v.State); err != nil {
-			return err
+		if !p.waives(v.State) {
+			if err := p.count(c.Click, v.State); err != nil {
+				return err
+			}
 		}
-		if v.State == c.State && v.Reasons == c.Reasons {
+		// An adjustment is of a revision, so what is waived needs one.
+		if v.State == c.State && v.Reasons == c.Reasons && !p.waives(v.State) {
 			continue
 		}
-		revisions = append(revisions, p.revision(c, *v, CauseClose, "the hour closed"))
+		revisions = append(revisions, p.revision(c, *v, CauseClose, whyClosed))
 		p.deltas.move(c.Click, c.State, v.State)
 	}
 	return p.tx.Revise(ctx, revisions)
 }
+
+// waives reports whether a click of this state is left out of the closed hour.
+func (p *pass) waives(s click.State) bool { return p.free != "" && s == click.Valid }
 
 // verdict is the final verdict of a click but for repeats.
 func (p *pass) verdict(c *StoredClick) (click.Verdict, error) {

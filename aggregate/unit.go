@@ -309,7 +309,7 @@ type ClosedUnit struct {
 	Unit
 	ClosedAt   int64 // Unix microseconds
 	Clicks     int64
-	Hash       [32]byte // SHA-256 over the canonical rows; see HashUnit
+	Hash       [32]byte // SHA-256 over the canonical rows; see UnitHash
 	PolicyHash uint64
 	ModelHash  uint64
 	Version    string // of clickgate

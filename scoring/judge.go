@@ -3,6 +3,7 @@ package scoring
 import (
 	"clickgate/gateway/click"
 	"clickgate/scoring/iforest"
+	"clickgate/scoring/zscore"
 )
 
 // Judge makes the verdicts of the second pass, when an hour is whole: from what is
@@ -53,7 +54,7 @@ func (j *Judge) Hashes(tenantID, sourceID string) (policy, model uint64) {
 // stored, rates and model score are worked out again. A click with a vector of
 // another version, or none, is not counted and keeps its verdict.
 func (j *Judge) Begin(tenantID, sourceID string) (func(*click.Click) click.Verdict, error) {
-	seen, err := newEntities(j.maxKeys, judgeSeed)
+	seen, err := j.entities()
 	if err != nil {
 		return nil, err
 	}
@@ -64,11 +65,18 @@ func (j *Judge) Begin(tenantID, sourceID string) (func(*click.Click) click.Verdi
 		if v.VectorVersion != VectorVersion {
 			return v
 		}
-		seen.observe(&v.Vector, c, c.Flags&click.FlagAddressUnknown == 0)
+		seen.observe(&v.Vector, c, addressKnown(c))
 		askModel(&v, j.model)
 		d := Decide(&policy, c.Flags, &v.Vector)
 		v.State, v.Score, v.PolicyHash = d.State, d.Score, hash
 		v.Reasons = v.Reasons&kept | d.Reasons
 		return v
 	}, nil
+}
+
+// entities returns the memory of one pass. Most passes are over few clicks: reserving
+// what a gateway does would take hundreds of megabytes for each. One goroutine needs
+// one shard.
+func (j *Judge) entities() (*entities, error) {
+	return newEntities(zscore.Config{Entries: j.maxKeys, Seed: judgeSeed, Shards: 1, Grow: true})
 }

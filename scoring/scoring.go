@@ -41,7 +41,7 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	s.lists.Store(lists)
 	s.models = iforest.NewHolder(Features, VectorVersion)
 	var err error
-	if s.entities, err = newEntities(cfg.MaxKeys, seed); err != nil {
+	if s.entities, err = newEntities(zscore.Config{Entries: cfg.MaxKeys, Seed: seed}); err != nil {
 		return nil, err
 	}
 	registerMetrics(s, reg)
@@ -65,7 +65,8 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	v := &c.Verdict
 	v.VectorVersion = VectorVersion
 	fillLists(&v.Vector, &match)
-	s.entities.observe(&v.Vector, c, sig.IP.IsValid())
+	// Of a proxy that hides its client the address is there and means nobody.
+	s.entities.observe(&v.Vector, c, sig.IP.IsValid() && addressKnown(c))
 	askModel(v, s.models.Load())
 	policy, policyHash := s.policy, s.policyHash
 	if sig.Policy != nil {
@@ -97,10 +98,10 @@ type entities struct {
 	pairs     *zscore.Table
 }
 
-func newEntities(maxKeys int, seed uint64) (*entities, error) {
-	e := &entities{seed: seed}
+func newEntities(cfg zscore.Config) (*entities, error) {
+	e := &entities{seed: cfg.Seed}
 	for _, t := range []**zscore.Table{&e.addresses, &e.pairs} {
-		table, err := zscore.NewTable(zscore.Config{Entries: maxKeys, Seed: seed})
+		table, err := zscore.NewTable(cfg)
 		if err != nil {
 			return nil, fmt.Errorf("scoring.max_keys: %w", err)
 		}
@@ -121,6 +122,8 @@ func (e *entities) observe(v *click.Vector, c *click.Click, known bool) {
 	}
 	fillRates(v, &address, &pair)
 }
+
+func addressKnown(c *click.Click) bool { return c.Flags&click.FlagAddressUnknown == 0 }
 
 func halves(k click.Key) (high, low uint64) {
 	return binary.LittleEndian.Uint64(k[:8]), binary.LittleEndian.Uint64(k[8:])

@@ -34,6 +34,7 @@ var closingCases = []testCase{
 	{"ForeignUnits", foreignUnits},
 	{"ClosingRollsBack", closingRollsBack},
 	{"ClosingAppendOnly", closingAppendOnly},
+	{"BehindInvoice", behindInvoice},
 	{"SealDuringIngest", sealDuringIngest},
 	{"BillingRaces", billingRaces},
 	{"CloserRaces", closerRaces},

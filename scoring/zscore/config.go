@@ -7,6 +7,9 @@ type Config struct {
 	// Entries is how many keys are kept at most, over all shards; about 420 bytes each with the index, reserved at the start and
 	// touched as they fill. At least one for each shard.
 	Entries int
+	// Grow reserves nothing at the start: a shard doubles as its keys come, up to its part of Entries. It is for tables that
+	// live for one pass over a few clicks or many; they allocate as they grow, and answer as others do.
+	Grow bool
 	// Shards is a power of two; 0 is 64. Keys of different shards do not wait for each other.
 	Shards int
 	// Seed scatters the keys over shards and slots. It must be kept for a replay to give equal bits, and kept secret

@@ -1,6 +1,9 @@
 package zscore
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
 // sweep is how many keys an insertion passes over at most in search of an idle one: it bounds the worst case.
 const sweep = 64
@@ -19,6 +22,7 @@ type shard struct {
 	mu        sync.Mutex
 	index     []uint64 // low 32 bits: slab position + 1, 0 is free; high 32 bits: the entry's hash
 	entries   []entry
+	limit     int // of entries
 	hand      int
 	evictions uint64
 	observed  uint64
@@ -40,17 +44,44 @@ func (s *shard) entry(key uint64, hash uint32) *entry {
 		}
 	}
 	at := len(s.entries)
-	if at < cap(s.entries) {
-		s.entries = s.entries[:at+1]
-	} else {
-		at = s.evict()
-		for pos = hash & mask; s.index[pos] != 0; pos = (pos + 1) & mask {
+	if at == cap(s.entries) {
+		if at < s.limit {
+			s.grow()
+		} else {
+			at = s.evict()
 		}
+		pos = s.free(hash)
+	}
+	if at == len(s.entries) {
+		s.entries = s.entries[:at+1]
 	}
 	s.index[pos] = uint64(hash)<<32 | uint64(at+1)
 	e := &s.entries[at]
 	*e = entry{key: key, hash: hash}
 	return e
+}
+
+// reserve makes room for so many entries.
+func (s *shard) reserve(n int) {
+	s.entries = append(make([]entry, 0, n), s.entries...)
+	s.index = make([]uint64, 1<<bits.Len(uint(2*n-1)))
+	for i := range s.entries {
+		hash := s.entries[i].hash
+		s.index[s.free(hash)] = uint64(hash)<<32 | uint64(i+1)
+	}
+}
+
+// grow doubles the room, within the limit.
+func (s *shard) grow() { s.reserve(min(2*cap(s.entries), s.limit)) }
+
+// free is where a hash that is not in the index goes.
+func (s *shard) free(hash uint32) uint32 {
+	mask := uint32(len(s.index) - 1)
+	pos := hash & mask
+	for s.index[pos] != 0 {
+		pos = (pos + 1) & mask
+	}
+	return pos
 }
 
 // evict frees the first entry from the hand on that was not used since the hand's last visit, or the last one the hand

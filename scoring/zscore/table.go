@@ -38,6 +38,9 @@ type Table struct {
 	peers  peers
 }
 
+// firstRoom is how many keys a shard that grows begins with.
+const firstRoom = 16
+
 // NewTable reserves a table. The error names the setting that is out of range.
 func NewTable(c Config) (*Table, error) {
 	c, err := c.withDefaults()
@@ -48,8 +51,13 @@ func NewTable(c Config) (*Table, error) {
 	t.peers.min = uint32(c.MinPeers)
 	each := (c.Entries + c.Shards - 1) / c.Shards
 	for i := range t.shards {
-		t.shards[i].entries = make([]entry, 0, each)
-		t.shards[i].index = make([]uint64, 1<<bits.Len(uint(2*each-1)))
+		s := &t.shards[i]
+		s.limit = each
+		if c.Grow {
+			s.reserve(min(firstRoom, each))
+		} else {
+			s.reserve(each)
+		}
 	}
 	return t, nil
 }

@@ -151,7 +151,7 @@ func TestIndexAgainstModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 40).Draw(t, "entries")
-		table, err := NewTable(Config{Entries: n, Shards: 1})
+		table, err := NewTable(Config{Entries: n, Shards: 1, Grow: rapid.Bool().Draw(t, "grow")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,6 +181,32 @@ func TestIndexAgainstModel(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A table that grows answers as one that was reserved, also when both are full, and costs what its keys need.
+func TestGrowingTableAnswersAlike(t *testing.T) {
+	t.Parallel()
+	for _, shards := range []int{1, 8} {
+		c := Config{Entries: 600, Shards: shards, Seed: 3}
+		reserved := newTable(t, c)
+		c.Grow = true
+		growing := newTable(t, c)
+		small := growing.Stats().Bytes
+		r := rand.New(rand.NewPCG(1, 2))
+		for i := range 60_000 {
+			key, micros := Key(1, uint64(r.ExpFloat64()*300)), at(0)+int64(i)*30_000
+			if a, b := reserved.Observe(key, micros), growing.Observe(key, micros); a != b {
+				t.Fatalf("event %d: reserved %+v, growing %+v", i, a, b)
+			}
+		}
+		a, b := reserved.Stats(), growing.Stats()
+		if a != b || a.Evictions < 100 || a.Entries != a.Capacity || a.PeerMinutes < 10 {
+			t.Errorf("%d shards: reserved %+v, growing %+v", shards, a, b)
+		}
+		if small*2 > b.Bytes {
+			t.Errorf("%d shards: %d bytes at the start, %d when full", shards, small, b.Bytes)
+		}
+	}
 }
 
 // Same order, same seed, one goroutine: equal bits. Another order is another result, or the test proves nothing.

@@ -32,7 +32,7 @@ func (c *hoursListCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.withCloser(func(store aggregate.Store, closer *aggregate.Closer) error {
+	return s.withCloser(s.sourcesOrDefault, func(store aggregate.Store, closer *aggregate.Closer) error {
 		plans, err := closer.Plan(s.ctx)
 		if err != nil {
 			return err
@@ -66,8 +66,8 @@ func (c *hoursCloseCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.withCloser(func(_ aggregate.Store, closer *aggregate.Closer) error {
-		closed, err := closer.CloseNow(s.ctx, c.Tenant, c.Source, before, s.User, c.Why)
+	return s.withCloser(s.sources, func(_ aggregate.Store, closer *aggregate.Closer) error {
+		closed, err := closer.CloseNow(s.ctx, c.Tenant, c.Source, before, s.who(), c.Why)
 		for _, u := range closed {
 			fmt.Fprintf(s.Stdout, "closed: %v\n", u)
 		}
@@ -79,17 +79,19 @@ func (c *hoursCloseCmd) Run(s *session) error {
 }
 
 // withCloser opens the store and a closer that works on demand alone.
-func (s *session) withCloser(f func(aggregate.Store, *aggregate.Closer) error) error {
-	cfg, err := s.load(config.ForStore)
+func (s *session) withCloser(known func(*config.Loaded) (app.Sources, error), f func(aggregate.Store, *aggregate.Closer) error) error {
+	cfg, err := s.loadCloser()
 	if err != nil {
 		return err
 	}
-	sources, err := s.sources(&cfg.Config)
+	sources, err := known(cfg)
 	if err != nil {
 		return err
 	}
 	return s.withStore(func(store aggregate.Store) error {
-		closer, err := app.NewCloser(&cfg.Config, store, app.Options{Logger: slog.New(slog.NewTextHandler(s.Stderr, nil)), Version: s.Version}, sources)
+		// That an hour is closed by force is what was asked for, and no warning.
+		log := slog.New(slog.NewTextHandler(s.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+		closer, err := app.NewCloser(&cfg.Config, store, app.Options{Logger: log, Version: s.Version}, sources)
 		if err != nil {
 			return err
 		}
@@ -97,10 +99,29 @@ func (s *session) withCloser(f func(aggregate.Store, *aggregate.Closer) error) e
 	})
 }
 
-// sources reads the sources' grace and policy from the control file, if there is one. With a
-// control topic the default stands in: it changes what a list shows, not what the
-// aggregators do.
-func (s *session) sources(cfg *config.Config) (app.Sources, error) {
+// loadCloser loads what the processes that close hours by themselves go by: without
+// brokers that is standalone, which has a model where nobody names one.
+func (s *session) loadCloser() (*config.Loaded, error) {
+	cfg, err := s.load(config.ForStore)
+	if err != nil || len(cfg.Kafka.Brokers) > 0 {
+		return cfg, err
+	}
+	src := s.source(s.dataDir())
+	src.Defaults = []string{defaultModel}
+	return s.loadFrom(src, config.ForStore)
+}
+
+// sources reads the sources' grace and policy from the control topic or the control
+// file. Both decide over money: the order in which hours close, and so which of two
+// sources has a click, and what is invalid. Where there is neither, the defaults hold.
+func (s *session) sources(cfg *config.Loaded) (app.Sources, error) {
+	if s.followsTopic(cfg) {
+		_, snapshot, err := s.topicControl(cfg)
+		if err != nil {
+			return app.Sources{}, fmt.Errorf("the sources' grace and policy: %w", err)
+		}
+		return app.SourcesOf(control.NewSet(snapshot)), nil
+	}
 	if _, err := os.Stat(cfg.Control.File); cfg.Control.File == "" || errors.Is(err, fs.ErrNotExist) {
 		return app.SourcesOf(nil), nil
 	}
@@ -109,6 +130,16 @@ func (s *session) sources(cfg *config.Config) (app.Sources, error) {
 		return app.Sources{}, err
 	}
 	return app.SourcesOf(control.NewSet(snapshot)), nil
+}
+
+// sourcesOrDefault is sources for a list, which is wanted most while Kafka is away.
+func (s *session) sourcesOrDefault(cfg *config.Loaded) (app.Sources, error) {
+	sources, err := s.sources(cfg)
+	if err == nil || !s.followsTopic(cfg) {
+		return sources, err
+	}
+	_, err = fmt.Fprintf(s.Stderr, "clickgate: %s; due times are shown with the default grace of %s\n", config.Redact(err.Error()), control.DefaultGrace)
+	return app.SourcesOf(nil), err
 }
 
 type retireCmd struct {
@@ -130,7 +161,7 @@ func (c *retireCmd) Run(s *session) error {
 		if !known {
 			return negative(fmt.Errorf("gateway %q has never been heard of; see `clickgate report reconcile` for ids", c.Gateway))
 		}
-		r := aggregate.Retirement{Gateway: c.Gateway, At: s.Now().UnixMicro(), Who: s.User, Why: c.Why}
+		r := aggregate.Retirement{Gateway: c.Gateway, At: s.Now().UnixMicro(), Who: s.who(), Why: c.Why}
 		if err := store.RetireGateway(s.ctx, r); err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func (c *invoiceIssueCmd) Run(s *session) error {
 		case len(statement.Lines) == 0:
 			return negative(fmt.Errorf("month %s: tenant %q has no clicks; check the tenant's id with `clickgate report billing`", c.Month, c.Tenant))
 		}
-		inv := aggregate.Invoice{TenantID: c.Tenant, Month: month, IssuedAt: now, IssuedBy: s.User}
+		inv := aggregate.Invoice{TenantID: c.Tenant, Month: month, IssuedAt: now, IssuedBy: s.who()}
 		err = store.IssueInvoice(s.ctx, inv)
 		if errors.Is(err, aggregate.ErrInvoiceIssued) {
 			return negative(fmt.Errorf("month %s: %w; see `clickgate invoice list`", c.Month, err))

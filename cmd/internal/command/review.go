@@ -103,7 +103,7 @@ func (c *reviewDecideCmd) Run(s *session) error {
 	return s.withStore(func(store aggregate.Store) error {
 		for i, id := range ids {
 			out, err := aggregate.Decide(s.ctx, store, aggregate.DecisionRequest{
-				TenantID: c.Tenant, EventID: id, Decision: decision, Seen: c.Seen, Who: s.User, Why: c.Why, At: s.Now().UnixMicro(),
+				TenantID: c.Tenant, EventID: id, Decision: decision, Seen: c.Seen, Who: s.who(), Why: c.Why, At: s.Now().UnixMicro(),
 			})
 			switch {
 			case errors.Is(err, aggregate.ErrNoCase), errors.Is(err, aggregate.ErrChanged), errors.Is(err, aggregate.ErrRefused):

@@ -47,12 +47,15 @@ func (c *standaloneCmd) Run(s *session) error {
 	return err
 }
 
+// defaultModel is standalone's, where nobody names one.
+const defaultModel = "scoring.model=" + app.EmbeddedModel
+
 // loadStandalone is load with defaults for one machine: it listens on loopback,
 // and with the demo it believes the feed, which names its clients in
 // X-Forwarded-For.
 func (s *session) loadStandalone(dir string, demo bool) (*config.Loaded, error) {
 	src := s.source(dir)
-	src.Defaults = []string{"gateway.listen=127.0.0.1:8080", "gateway.batch.listen=127.0.0.1:8083", "scoring.model=" + app.EmbeddedModel}
+	src.Defaults = []string{"gateway.listen=127.0.0.1:8080", "gateway.batch.listen=127.0.0.1:8083", defaultModel}
 	if demo {
 		src.Defaults = append(src.Defaults, "gateway.trusted_proxies=127.0.0.0/8")
 	}

@@ -52,7 +52,7 @@ func newPass(tx ClosingTx, u Unit, judge Judge, cfg CloseConfig, now int64) (*pa
 // invoice closes without its valid clicks, which become adjustments that are waived:
 // what an invoice says must not rise behind it.
 func (p *pass) close(ctx context.Context, unit *ClosedUnit) (err error) {
-	if p.free, err = p.waived(ctx, 1); err != nil {
+	if p.free, err = waived(ctx, p.tx, p.unit, 1, p.now); err != nil {
 		return err
 	}
 	if err := p.warm(ctx); err != nil {

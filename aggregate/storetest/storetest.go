@@ -76,6 +76,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"Incidents", incidents},
 		{"Pages", pages},
 		{"ConcurrentLeases", concurrentLeases},
+		{"Vectors", vectors},
 		{"Cancelled", cancelled},
 		{"PanicRollsBack", panicRollsBack},
 		{"MigrateAgain", migrateAgain},

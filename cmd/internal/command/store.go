@@ -19,6 +19,7 @@ type reader interface {
 	aggregate.Reports
 	aggregate.Review
 	aggregate.Incidents
+	aggregate.VectorReader
 	Close() error
 }
 

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,13 +18,18 @@ import (
 )
 
 type trainCmd struct {
-	Table    string `arg:"" name:"csv" help:"CSV file of vectors, plain or .gz: a line of column names, then numbers. A last column label is left out." placeholder:"CSV"`
+	Table    string `arg:"" optional:"" name:"csv" help:"CSV file of vectors, plain or .gz: a line of column names, then numbers. A last column label is left out." placeholder:"CSV"`
 	Out      string `help:"Model file to write; an older one is replaced at once." required:"" placeholder:"model.cgif"`
 	Seed     uint64 `help:"Seed; the same table, seed and settings give the same file." default:"1" placeholder:"N"`
 	Trees    int    `help:"Trees." default:"100" placeholder:"N"`
 	Sample   int    `help:"Rows per tree." default:"256" placeholder:"N"`
 	Extended bool   `help:"Train the fully extended forest, with slanted cuts; scores slower."`
 	JSON     bool   `help:"Write the summary as JSON."`
+
+	FromStore bool   `help:"Train on the vectors of stored clicks instead of a table; clicks that are test or givt are left out."`
+	Tenant    string `help:"With --from-store: clicks of this tenant only." placeholder:"ID"`
+	Rows      int    `help:"With --from-store: how many clicks to draw at most; the same store and seed give the same ones." default:"100000" placeholder:"N"`
+	period
 }
 
 // trained is the summary. Quantiles are of the training rows' scores: what a
@@ -33,6 +39,7 @@ type trained struct {
 	Hash          string  `json:"hash"`
 	SHA256        string  `json:"sha256"`
 	Bytes         int     `json:"bytes"`
+	Clicks        int     `json:"clicks,omitempty"` // stored ones that the rows were drawn from
 	Rows          int     `json:"rows"`
 	Features      int     `json:"features"`
 	VectorVersion uint32  `json:"vector_version"` // 0: no click vector
@@ -47,7 +54,7 @@ type trained struct {
 }
 
 func (c *trainCmd) Run(s *session) error {
-	table, err := readTable(c.Table)
+	table, clicks, err := c.source(s)
 	if err != nil {
 		return err
 	}
@@ -60,12 +67,28 @@ func (c *trainCmd) Run(s *session) error {
 	}
 	model, err := iforest.Train(table.Rows, cfg)
 	if err != nil {
-		return negative(fmt.Errorf("train %s: %w; row 0 is the one after the names", c.Table, err))
+		return negative(fmt.Errorf("train %s: %w; row 0 is the one after the names", cmp.Or(c.Table, "--from-store"), err))
 	}
 	if err := replaceFile(c.Out, model.Bytes()); err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	return c.summarise(s, model, table.Rows)
+	return c.summarise(s, model, table.Rows, clicks)
+}
+
+// source is what to train on; clicks is 0 for a file.
+func (c *trainCmd) source(s *session) (table *eval.Table, clicks int, err error) {
+	switch {
+	case c.FromStore && c.Table != "":
+		return nil, 0, usage(fmt.Errorf("train: %s and --from-store are two sources; name one", c.Table))
+	case c.FromStore:
+		return c.draw(s)
+	case c.Table == "":
+		return nil, 0, usage(errors.New("train: nothing to train on; name a CSV file of vectors, or use --from-store"))
+	case c.Tenant != "" || c.From != "" || c.To != "":
+		return nil, 0, usage(errors.New("train: --tenant, --from and --to choose stored clicks; use them with --from-store"))
+	}
+	table, err = readTable(c.Table)
+	return table, 0, err
 }
 
 // readTable tells a file that cannot be read from one that holds no table.
@@ -92,7 +115,7 @@ func versionOf(names []string) uint32 {
 	return scoring.VectorVersion
 }
 
-func (c *trainCmd) summarise(s *session, m *iforest.Model, rows [][]float32) error {
+func (c *trainCmd) summarise(s *session, m *iforest.Model, rows [][]float32, clicks int) error {
 	scores := make([]float64, len(rows))
 	m.ScoreBatch(scores, rows)
 	slices.Sort(scores)
@@ -100,7 +123,7 @@ func (c *trainCmd) summarise(s *session, m *iforest.Model, rows [][]float32) err
 	info := m.Info()
 	t := trained{
 		File: c.Out, Hash: fmt.Sprintf("%016x", m.Hash()), SHA256: fmt.Sprintf("%x", m.Checksum()), Bytes: len(m.Bytes()),
-		Rows: info.Rows, Features: m.Features(), VectorVersion: info.VectorVersion,
+		Clicks: clicks, Rows: info.Rows, Features: m.Features(), VectorVersion: info.VectorVersion,
 		Trees: info.Trees, Sample: info.Sample, Seed: info.Seed, Extension: info.Extension,
 		Median: quantile(0.5), P99: quantile(0.99), P999: quantile(0.999), Max: quantile(1),
 	}
@@ -110,6 +133,9 @@ func (c *trainCmd) summarise(s *session, m *iforest.Model, rows [][]float32) err
 	vectors := fmt.Sprintf("click vector version %d", t.VectorVersion)
 	if t.VectorVersion == 0 {
 		vectors = "no click vectors: no gateway takes this model"
+	}
+	if clicks > 0 {
+		vectors += fmt.Sprintf(", drawn from %d stored clicks", clicks)
 	}
 	_, err := fmt.Fprintf(s.Stdout, `%s: model %s, %d bytes
 rows %d, features %d (%s)

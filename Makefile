@@ -16,6 +16,7 @@ ARGS     :=
 BENCH    := .
 COUNT    := 1
 FUZZTIME := 10s
+LINES    := 1000000
 
 .PHONY: help
 help: ## List the targets.
@@ -68,6 +69,10 @@ bench: ## Run the benchmarks; BENCH=regexp, COUNT=n (compare two runs with bin/b
 .PHONY: bench-edge
 bench-edge: build ## Measure a gateway beside bare servers, each in a process of its own; ROUNDS=5, FOR=2s, CONNECTIONS=64.
 	@BIN=$(BIN) tools/bench-edge
+
+.PHONY: bench-logs
+bench-logs: ## Read a million made lines of every log format; LINES=n.
+	CLICKGATE_BENCH_LOG_LINES=$(LINES) go test -count=1 -timeout=30m -run=ManyLines -v ./gateway/rawlog
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 10s) each.

@@ -165,6 +165,9 @@ func splitLog(t *testing.T, path string) (lines int, took time.Duration) {
 // unpacking and splitting the same bytes in turns of the same run.
 func TestManyLines(t *testing.T) {
 	lines, rounds := 20_000, 1
+	if raceEnabled {
+		lines = 2_000
+	}
 	if text := os.Getenv(linesEnv); text != "" {
 		n, err := strconv.Atoi(text)
 		mustNot(t, err)

@@ -8,7 +8,6 @@ import (
 	"clickgate/aggregate"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 const vectorsSQL = `
@@ -43,17 +42,4 @@ func (s *Store) Vectors(ctx context.Context, q aggregate.VectorQuery, f func(*ag
 			return f(&row)
 		})
 	})
-}
-
-// span gives both bounds of a time range; 0 is open.
-func span(from, to int64) (lo, hi pgtype.Timestamptz) {
-	lo = pgtype.Timestamptz{InfinityModifier: pgtype.NegativeInfinity, Valid: true}
-	hi = pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}
-	if from != 0 {
-		lo, _ = micros(from).TimestamptzValue()
-	}
-	if to != 0 {
-		hi, _ = micros(to).TimestamptzValue()
-	}
-	return lo, hi
 }

@@ -81,6 +81,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	switch {
+	case c.MinLimit > c.StartLimit:
+		return fmt.Errorf("gateway.admission.min_limit: %d is above gateway.admission.start_limit (%d); choose at most that", c.MinLimit, c.StartLimit)
 	case !(c.Tolerance >= 1 && c.Tolerance <= 10):
 		return fmt.Errorf("gateway.admission.tolerance: %v is out of range; use 1 to 10", c.Tolerance)
 	case !(c.LowOff > 0 && c.LowOff <= 1):

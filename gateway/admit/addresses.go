@@ -83,26 +83,31 @@ func (s *sketch) add(key uint64, at int64) float64 {
 	now, left := uint64(at/second)&0xffff, 1-float64(at%second)/float64(second) //nolint:gosec // taken modulo
 	least := float64(2 * cellMost)
 	for i := range s.rows {
-		before, current := bump(&s.rows[i][key&(sketchCells-1)], now)
-		least = min(least, float64(before)*left+float64(current))
+		cell := bump(&s.rows[i][key&(sketchCells-1)], now)
+		part := left
+		if cell>>(2*cellBits) != now {
+			part = 1 // the cell's second has only begun
+		}
+		least = min(least, float64(cell>>cellBits&cellMost)*part+float64(cell&cellMost))
 		key >>= 16
 	}
 	return least
 }
 
 // bump adds one to a cell in second now, or in the cell's own when that is a
-// little ahead: requests around a full second come in any order.
-func bump(cell *atomic.Uint64, now uint64) (before, current uint64) {
+// little ahead: requests around a full second come in any order. It returns the
+// new cell.
+func bump(cell *atomic.Uint64, now uint64) uint64 {
 	for {
 		old := cell.Load()
 		at := now
 		if second := old >> (2 * cellBits); (second-now)&0xffff <= fewSeconds {
 			at = second
 		}
-		before, current = rolled(old, at)
-		current = min(current+1, cellMost)
-		if cell.CompareAndSwap(old, at<<(2*cellBits)|before<<cellBits|current) {
-			return before, current
+		before, current := rolled(old, at)
+		fresh := at<<(2*cellBits) | before<<cellBits | min(current+1, cellMost)
+		if cell.CompareAndSwap(old, fresh) {
+			return fresh
 		}
 	}
 }

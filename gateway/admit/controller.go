@@ -73,7 +73,8 @@ func (g *Gate) tick(s Signals) {
 	i := between(&c.last, &s)
 	c.last = s
 	refused := g.refusals()
-	i.inFlight, i.refused = g.InFlight(), refused != c.refused || g.Waiting() > 0
+	i.inFlight = g.InFlight()
+	c.trouble = c.trouble || refused != c.refused || g.Waiting() > 0
 	c.refused = refused
 	c.limit.step(&i)
 	c.open = g.cfg.openClasses(s.pressure(), c.open)
@@ -82,7 +83,6 @@ func (g *Gate) tick(s Signals) {
 		Limit: c.limit.permits(), Open: c.open, Pressure: s.pressure(),
 		Wait: time.Duration(c.limit.wait), Normal: time.Duration(c.limit.normal), Signals: s,
 	})
-	c.trouble = c.trouble || i.refused
 	if c.ticks++; c.ticks%int(time.Second/Interval) == 0 {
 		g.publishers.roll(c.trouble)
 		c.trouble = false

@@ -86,6 +86,8 @@ type Request struct {
 // Run runs. cfg must be valid.
 func NewGate(cfg Config, dep Dependencies) *Gate {
 	g := &Gate{cfg: cfg, now: dep.Now, place: place, signals: dep.Signals, publishers: newPublishers(dep.Seed)}
+	g.room.slots = cfg.Waiting
+	g.room.publish()
 	g.pool.New = func() any { return newWaiter() }
 	g.control = newController(&g.cfg, dep.MaxLimit)
 	g.terms.Store(uint64(newTerms(g.control.limit.permits(), NumClasses)))
@@ -98,14 +100,31 @@ func NewGate(cfg Config, dep Dependencies) *Gate {
 // may. After Admitted the caller must call Leave once.
 func (g *Gate) Enter(r Request) Decision {
 	excess := r.Publisher.count()
-	d := Admitted
-	if !g.take(r.Class) {
-		d = g.enterSlow(rankOf(r.Class, excess))
+	if g.take(r.Class) {
+		return Admitted
+	}
+	own := rankOf(r.Class, excess)
+	d := g.turnedAway(own)
+	if d == Admitted {
+		d = g.enterSlow(own)
 	}
 	if d != Admitted {
-		g.refused(r, d)
+		g.shed[r.Class][d].Add(1)
+		r.Publisher.refused()
 	}
 	return d
+}
+
+// turnedAway refuses what gets neither a permit nor a place, without the lock;
+// Admitted says that it takes a closer look.
+func (g *Gate) turnedAway(r rank) Decision {
+	switch {
+	case r.class() >= terms(g.terms.Load()).open():
+		return Closed
+	case uint32(r) >= g.room.shut.Load():
+		return Full
+	}
+	return Admitted
 }
 
 // take is the way in while nobody waits.
@@ -133,11 +152,6 @@ func (g *Gate) Leave() {
 			return
 		}
 	}
-}
-
-func (g *Gate) refused(r Request, d Decision) {
-	g.shed[r.Class][d].Add(1)
-	r.Publisher.refused()
 }
 
 func (g *Gate) enterSlow(r rank) Decision {
@@ -169,7 +183,6 @@ func (g *Gate) wait(w *waiter) Decision {
 
 // arrive gives w a permit, a place or a refusal.
 func (g *Gate) arrive(w *waiter) Decision {
-	now := g.now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for {
@@ -181,7 +194,7 @@ func (g *Gate) arrive(w *waiter) Decision {
 			}
 			continue
 		}
-		d, victim, displace := g.place(w.rank, &g.room.counts, g.cfg.Waiting, t.open())
+		d, victim, displace := g.place(w.rank, &g.room.counts, g.room.slots, t.open())
 		if d != waits {
 			g.tell(event{w.rank, d, nil})
 			return d
@@ -193,6 +206,7 @@ func (g *Gate) arrive(w *waiter) Decision {
 		if displace {
 			g.release(g.room.lines[victim].oldest, Displaced)
 		}
+		now := g.now()
 		if word(s).waiting() == 0 {
 			g.room.since = now
 		}

@@ -110,6 +110,12 @@ func TestGateKeepsItsBooks(t *testing.T) {
 				if n := g.room.counts.total(); n != len(waiting) || n != g.Waiting() || n > slots {
 					t.Fatalf("%d wait in %d places; the room says %d, the word %d", len(waiting), slots, n, g.Waiting())
 				}
+				for r := range numRanks {
+					d, _, _ := place(r, &g.room.counts, slots, open)
+					if away := g.turnedAway(r); (away == Admitted) != (d == waits) || d != waits && away != d {
+						t.Fatalf("rank %d: %s without the lock, %s with it", r, away, d)
+					}
+				}
 				if len(waiting) > 0 && held < limit {
 					t.Fatalf("%d wait beside %d free permits", len(waiting), limit-held)
 				}

@@ -30,7 +30,6 @@ type interval struct {
 	waits, flushes uint64
 	flushed        uint64
 	inFlight       int // at its end
-	refused        bool
 	buffered       float64
 }
 
@@ -121,9 +120,12 @@ func (l *limit) tooSlow(i *interval) bool {
 	return i.flush > l.cfg.MaxFlush || l.stalled > l.cfg.MaxFlush
 }
 
-// learn follows the mean wait and what of it is normal. Normal falls with every
-// lull. It rises only at the end of a study in which nobody was refused and more
-// requests in flight went with more throughput, and never above MaxNormal.
+// learn follows the mean wait and what of it is normal. Group commit makes
+// requests wait for the flush before theirs, on a slow disk for long; that is no
+// queue, and it shows in that throughput follows the requests in flight. So
+// normal is set only at the end of a study in which it did, from the least mean
+// wait of that study, and never above MaxNormal: what has come to its capacity
+// teaches nothing, however long it lasts. Otherwise normal only ever falls.
 func (l *limit) learn(i *interval) {
 	switch {
 	case i.waits > 0:
@@ -131,43 +133,56 @@ func (l *limit) learn(i *interval) {
 	case i.inFlight == 0:
 		l.wait = 0
 	}
-	least, healthy, done := l.study.add(i)
-	if !done {
+	if l.study.add(i); l.study.n < studyLength {
 		return
 	}
-	if least < l.normal || healthy {
-		l.normal = min(least, float64(l.cfg.MaxNormal))
+	least := min(l.study.least, float64(l.cfg.MaxNormal))
+	switch {
+	case l.study.follows():
+		l.normal = least
+	case least < l.normal:
+		l.normal += (least - l.normal) / 10
 	}
+	l.study = study{}
 }
 
-// study looks at studyLength intervals in a row.
+// study looks at studyLength intervals in a row, and fits throughput to a power
+// of the requests in flight: logarithms on a line. A power of 1 is a back end
+// that takes all it is given, 0 one at its capacity.
 type study struct {
-	n                int
-	load, rate, both float64 // sums: in flight, throughput, their product
-	least            float64
-	refused          bool
+	n, points        int
+	x, y, xx, yy, xy float64 // sums over the points
+	least            float64 // mean wait
 }
 
 const (
-	studyLength = 50
-	fewWaits    = 8 // samples below which a mean says nothing
+	studyLength = 10
+	fewPoints   = 6  // of a study; with less it says nothing
+	fewWaits    = 4  // samples of an interval below which its mean says nothing
+	varied      = .1 // deviation of the logarithm: how much requests in flight must move
+	power       = .5
+	correlation = .8
 )
 
-// add takes an interval in. At the end of a study it returns the least mean wait,
-// and whether that may be called normal.
-func (s *study) add(i *interval) (least float64, healthy, done bool) {
-	load, rate := float64(i.inFlight), float64(i.flushed)
+func (s *study) add(i *interval) {
 	s.n++
-	s.load, s.rate, s.both = s.load+load, s.rate+rate, s.both+load*rate
-	s.refused = s.refused || i.refused
-	if i.waits >= fewWaits && (s.least == 0 || float64(i.wait) < s.least) {
+	if i.waits < fewWaits || i.flushed == 0 || i.inFlight == 0 {
+		return
+	}
+	if s.points == 0 || float64(i.wait) < s.least {
 		s.least = float64(i.wait)
 	}
-	if s.n < studyLength {
-		return 0, false, false
+	x, y := math.Log(float64(i.inFlight)), math.Log(float64(i.flushed))
+	s.points++
+	s.x, s.y, s.xx, s.yy, s.xy = s.x+x, s.y+y, s.xx+x*x, s.yy+y*y, s.xy+x*y
+}
+
+// follows reports whether throughput went with the requests in flight.
+func (s *study) follows() bool {
+	n := float64(s.points)
+	if s.points < fewPoints {
+		return false
 	}
-	covariance := s.both/studyLength - s.load/studyLength*s.rate/studyLength
-	least, healthy, done = s.least, !s.refused && covariance >= 0 && s.least > 0, s.least > 0
-	*s = study{}
-	return least, healthy, done
+	xx, yy, xy := s.xx/n-s.x/n*s.x/n, s.yy/n-s.y/n*s.y/n, s.xy/n-s.x/n*s.y/n
+	return xx >= varied*varied && xy >= power*xx && xy >= correlation*math.Sqrt(xx*yy)
 }

@@ -1,6 +1,9 @@
 package admit
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // waiter is a request in the waiting room. It is told its decision exactly once:
 // whoever takes it out of the room, under the gate's lock, tells it.
@@ -23,9 +26,13 @@ func newWaiter() *waiter {
 // room is the waiting room: a line per rank, oldest first, and one bound for all.
 // The gate's lock guards it.
 type room struct {
+	slots  int
 	lines  [numRanks]line
 	counts occupancy
 	since  time.Time // somebody has been waiting without a break from then on
+	// shut is the rank from which on nobody gets a place now. It may be read
+	// without the lock, so that a flood is refused without it.
+	shut atomic.Uint32
 }
 
 type line struct{ oldest, newest *waiter }
@@ -96,6 +103,7 @@ func (m *room) add(w *waiter) {
 	}
 	l.newest = w
 	m.counts[w.rank]++
+	m.publish()
 }
 
 func (m *room) remove(w *waiter) {
@@ -112,6 +120,17 @@ func (m *room) remove(w *waiter) {
 	}
 	w.room, w.prev, w.next = false, nil, nil
 	m.counts[w.rank]--
+	m.publish()
+}
+
+// publish brings shut up to date: a full room shuts out the rank that is worth
+// least in it, and all that are worth no more; see place.
+func (m *room) publish() {
+	shut := numRanks
+	if m.counts.total() >= m.slots {
+		shut, _ = m.counts.lowest()
+	}
+	m.shut.Store(uint32(shut))
 }
 
 // first returns whose turn it is. In a standing room the newest of a lower class

@@ -96,6 +96,9 @@ type sim struct {
 	entered []int                 // admitted per Interval
 	reuse   func(*call) Class     // class after demotion
 	none    bool                  // no gate at all
+
+	groupCommit time.Duration // of any number of requests; 0: workers
+	flushing    []*call
 }
 
 func newSim(seed uint64, change func(*Config)) *sim {
@@ -204,7 +207,53 @@ func (s *sim) admit(c *call) {
 	s.work()
 }
 
+// closed keeps n clients busy: each sends again when it has its answer, and a
+// little later when it was refused.
+func (s *sim) closed(n int) {
+	s.count = func(_ *call, d Decision) {
+		pause := time.Duration(s.rng.IntN(20)) * time.Microsecond
+		if d != Admitted {
+			pause = 10 * time.Millisecond
+		}
+		s.after(pause, func() { s.arrive(&call{class: Organic, arrived: s.now}) })
+	}
+	for range n {
+		s.count(nil, Admitted)
+	}
+}
+
+// commit flushes all that waits, one group after the other.
+func (s *sim) commit() {
+	if len(s.flushing) > 0 || len(s.queue) == 0 {
+		return
+	}
+	s.flushing, s.queue = s.queue, nil
+	for _, c := range s.flushing {
+		s.signals.Waits++
+		s.signals.Wait += s.now - c.enqueued
+	}
+	s.after(s.groupCommit, func() {
+		group := s.flushing
+		s.flushing = nil
+		s.signals.Flushes++
+		s.signals.Flush += s.groupCommit
+		for _, c := range group {
+			s.signals.Flushed++
+			s.count(c, Admitted)
+			if !s.none {
+				s.gate.Leave()
+			}
+		}
+		s.settle()
+		s.work()
+	})
+}
+
 func (s *sim) work() {
+	if s.groupCommit > 0 {
+		s.commit()
+		return
+	}
 	for s.busy < simWorkers && len(s.queue) > 0 {
 		c := s.queue[0]
 		s.queue = s.queue[1:]

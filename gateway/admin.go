@@ -17,12 +17,14 @@ import (
 //	/healthz      200 while the process can answer at all
 //	/readyz       200 while clicks would be taken, else 503 with the reason
 //	/metrics      Prometheus
+//	/admission    why requests are refused, and whose they are
 //	/debug/pprof  Go profiles
 func (s *Server) newAdmin() *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /readyz", s.serveReady)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.dep.Gatherer, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /admission", s.serveAdmission)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"strings"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 	"clickgate/gateway/control"
 	"clickgate/gateway/edge"
@@ -69,7 +70,12 @@ func (s *Server) serveBatch(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, routeBatch, 400, codeKeyFormat, "Idempotency-Key must be 1 to 255 printable ASCII characters, once")
 		return
 	}
-	if d := s.admit(e); d != admitted {
+	s.classifySender(e, key)
+	if s.overQuota(view(ctx.Request.Header.Peek("Authorization")), e.click.ReceivedAt, ctx.Response.Header.Set) {
+		s.refuseQuota(ctx, e)
+		return
+	}
+	if d := s.admit(e); d != admit.Admitted {
 		s.shed(ctx, routeBatch, d, e)
 		return
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 
 	"github.com/valyala/fasthttp"
@@ -20,7 +21,7 @@ func (s *Server) serveBeacon(ctx *fasthttp.RequestCtx) {
 			s.refuseFraming(ctx, routeBeacon, 415, codeContentType, "send the body as application/x-www-form-urlencoded or text/plain")
 			return
 		}
-		if d := s.admit(e); d != admitted {
+		if d := s.admit(e); d != admit.Admitted {
 			s.shed(ctx, routeBeacon, d, e)
 			return
 		}

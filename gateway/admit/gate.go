@@ -291,5 +291,14 @@ func (g *Gate) Waiting() int { return word(g.word.Load()).waiting() }
 // Limit returns how many permits there are.
 func (g *Gate) Limit() int { return terms(g.terms.Load()).limit() }
 
+// LetsIn reports whether requests of a class are let in at all.
+func (g *Gate) LetsIn(c Class) bool { return c < terms(g.terms.Load()).open() }
+
+// Calm reports whether a request of a class would get a permit now. Work that
+// holds no permit, because it goes on for minutes, asks before each of its steps.
+func (g *Gate) Calm(c Class) bool {
+	return fits(word(g.word.Load()), terms(g.terms.Load()), c)
+}
+
 // Refused returns how many requests of a class were refused for a reason.
 func (g *Gate) Refused(c Class, d Decision) uint64 { return g.shed[c][d].Load() }

@@ -53,11 +53,11 @@ func (r *Reuse) Seen(tenant string, id click.ID, at int64) bool {
 	if at-shard.began > r.window || len(shard.young) >= r.most {
 		shard.turn(at, r.window)
 	}
-	if _, seen := shard.young[key]; seen {
+	n := len(shard.young)
+	if shard.young[key] = struct{}{}; len(shard.young) == n {
 		return true
 	}
 	_, seen := shard.aged[key]
-	shard.young[key] = struct{}{}
 	return seen
 }
 

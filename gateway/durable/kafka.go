@@ -55,6 +55,9 @@ func (l *Log) partitions(k stream.Kind) int {
 func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
 	if err == nil {
 		e.log.acks.Add(1)
+		if e.log.load.sample() {
+			e.log.timeAck(e.log.dep.Now().Sub(e.due.Add(-e.log.dep.AckDeadline)))
+		}
 		e.durable.Store(true)
 		e.answer(nil)
 	} else {
@@ -91,6 +94,9 @@ func (e *kafkaEntry) Done(_ uint64, err error) {
 
 func (e *kafkaEntry) answer(err error) {
 	if e.answered.CompareAndSwap(false, true) {
+		if err == nil {
+			e.log.load.flushed.Add(1)
+		}
 		e.done.Done(err)
 		e.log.inside.Done()
 	}

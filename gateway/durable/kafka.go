@@ -147,13 +147,23 @@ func (l *Log) watchDeadlines(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var since uint64 // acks when Kafka last failed to answer
+	var heard uint64 // acks when Kafka last answered anything
+	quiet := l.dep.Now()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		late := l.waiting.overdue(l.dep.Now())
+		now := l.dep.Now()
+		if acks := l.acks.Load(); acks != heard {
+			heard, quiet = acks, now
+		}
+		if now.Sub(quiet) > l.cfg.Silence {
+			// As if it were later: what is older than Silence is due.
+			now = now.Add(max(0, l.dep.AckDeadline-l.cfg.Silence))
+		}
+		late := l.waiting.overdue(now)
 		for _, e := range late {
 			e.divert()
 		}

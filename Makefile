@@ -19,7 +19,7 @@ FUZZTIME := 10s
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Start every stage in one process with demo data; DEMO= leaves the data out, ARGS='...' adds flags.
@@ -64,6 +64,11 @@ vuln: $(BIN)/.tools ## Look for known vulnerabilities in what the program calls.
 .PHONY: bench
 bench: ## Run the benchmarks; BENCH=regexp, COUNT=n (compare two runs with bin/benchstat).
 	go test -run='^$$' -bench='$(BENCH)' -count=$(COUNT) -benchmem ./...
+
+.PHONY: bench-overload
+bench-overload: ## Play the overload tests at full length and print their table, then admission's benchmarks.
+	go test -run='^Test(OverloadTable|OverloadIsBlocking|Step|Stability|Drift|ReplayFlood|NoPaidRefusalBesideLower)$$' -count=1 -v ./gateway/admit -args -overload.full | grep -v '^===\|^ *--- PASS'
+	go test -run='^$$' -bench=. -benchmem ./gateway/admit
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 10s) each.

@@ -225,6 +225,8 @@ func TestWaitsAreBounded(t *testing.T) {
 		time.Sleep(205 * at)
 		g.Leave() // paid, second paid, newer, older
 		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
 		for name, want := range map[string]told{
 			"paid": {195 * at, Admitted}, "organic early": {90 * at, Expired}, "organic late": {20 * at, Expired},
 			"bulk standing": {20 * at, Expired}, "second paid": {3 * at, Admitted},

@@ -104,9 +104,8 @@ func storm(n int, mistake func(rank, *occupancy, int, Class) (Decision, rank, bo
 				g.Leave()
 			}
 		case k < 998:
-			for w := range c.waiting {
+			if w := g.room.lines[rankOf(Class(rng.IntN(int(NumClasses))), false)].oldest; w != nil {
 				g.expire(w)
-				break
 			}
 		default:
 			g.setTerms(newTerms(1+rng.IntN(6), NumClasses))
@@ -118,12 +117,16 @@ func storm(n int, mistake func(rank, *occupancy, int, Class) (Decision, rank, bo
 // TestNoPaidRefusalBesideLower is O1c.
 func TestNoPaidRefusalBesideLower(t *testing.T) {
 	t.Parallel()
-	c := storm(1_000_000, nil)
+	n := 1_000_000
+	if raceEnabled {
+		n = 100_000 // one goroutine: the detector has nothing to find, and costs ten times as much
+	}
+	c := storm(n, nil)
 	for _, f := range c.faults {
 		t.Error(f)
 	}
 	t.Logf("%d decisions, %d displaced, %d paid refused", c.decisions, c.yields, c.paidRefused)
-	if c.decisions < 1_000_000 || c.yields < 100_000 || c.paidRefused < 1000 {
+	if c.decisions < n || c.yields < n/10 || c.paidRefused < n/100 {
 		t.Errorf("only %d decisions, %d displaced, %d paid refused", c.decisions, c.yields, c.paidRefused)
 	}
 }

@@ -68,10 +68,11 @@ func (l *limit) permits() int { return int(l.value) }
 
 // step takes one interval in.
 //
-// The queue is Vegas' estimate: of value requests in flight the share 1-target/wait
+// The queue is Vegas' estimate: of the requests in flight the share 1-target/wait
 // would not be there without queueing. It may be 3 to 6 log10(value), as in
 // Netflix's concurrency-limits; a produce buffer that is more than half full counts
-// as a queue too. A limit that is not used does not grow.
+// as a queue too. A limit that is not used does not grow; it falls towards what is
+// used, for what is unused would let a queue of its size in at once.
 func (l *limit) step(i *interval) {
 	l.learn(i)
 	queue := l.queue(i)
@@ -81,7 +82,7 @@ func (l *limit) step(i *interval) {
 		l.value *= .9
 	case queue > most:
 		l.started = true
-		l.value -= min((queue-most)/2, .3*l.value)
+		l.value = max(.7*l.value, min(l.value, float64(i.inFlight))-(queue-most)/2)
 	case queue < least && 2*i.inFlight >= l.permits():
 		l.value += l.growth()
 	}
@@ -101,9 +102,9 @@ func (l *limit) target() float64 {
 }
 
 func (l *limit) queue(i *interval) float64 {
-	queue := l.value * max(0, 2*i.buffered-1)
+	queue := float64(i.inFlight) * max(0, 2*i.buffered-1)
 	if t := l.target(); l.wait > t {
-		queue += l.value * (1 - t/l.wait)
+		queue += float64(i.inFlight) * (1 - t/l.wait)
 	}
 	return queue
 }

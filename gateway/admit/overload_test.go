@@ -10,10 +10,14 @@ import (
 // full plays every test of this file at its full length; see `make bench-overload`.
 var full = flag.Bool("overload.full", false, "play the overload tests at full length")
 
-// length is how long a phase lasts.
+// length is how long a phase lasts. Everything in it that must have happened a
+// number of times does so in the shorter one too.
 func length(short, long time.Duration) time.Duration {
-	if *full {
+	switch {
+	case *full:
 		return long
+	case raceEnabled:
+		return max(short/2, 4*time.Second) // the simulation is one goroutine
 	}
 	return short
 }
@@ -123,7 +127,7 @@ func TestOverloadTable(t *testing.T) {
 				}
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
-					s := newSim(1, nil)
+					s := newSim(11, nil)
 					s.none = none
 					r := play(s, .7, phase{length: length(6*time.Second, 31*time.Second), load: times, shares: mixed(paid)}, length(4*time.Second, 30*time.Second))
 					r.row(t, name)
@@ -172,7 +176,7 @@ func checkOverload(t *testing.T, r *result, times, paid float64) {
 // TestStep is O3: from half the capacity to ten times it in one moment.
 func TestStep(t *testing.T) {
 	t.Parallel()
-	r := play(newSim(2, nil), .5, phase{length: length(6*time.Second, 30*time.Second), load: 10, shares: mixed(.08)}, 2*time.Second)
+	r := play(newSim(11, nil), .5, phase{length: length(6*time.Second, 30*time.Second), load: 10, shares: mixed(.08)}, 2*time.Second)
 	r.row(t, "step .5x to 10x")
 	if r.first.shed > 0 || r.first.offered < 1000 {
 		t.Errorf("%d of %d paid requests were refused in the first second", r.first.shed, r.first.offered)
@@ -187,7 +191,7 @@ func TestStep(t *testing.T) {
 // TestStability is O5.
 func TestStability(t *testing.T) {
 	t.Parallel()
-	s := newSim(3, nil)
+	s := newSim(11, nil)
 	r := play(s, .7, phase{length: length(60*time.Second, 10*time.Minute), load: 3, shares: mixed(.1)}, 2*time.Second)
 	r.row(t, "3x, long")
 	v := variation(r.entered[10:])
@@ -204,7 +208,7 @@ func TestStability(t *testing.T) {
 // the limit nothing.
 func TestDrift(t *testing.T) {
 	t.Parallel()
-	s := newSim(4, nil)
+	s := newSim(11, nil)
 	s.run(phase{length: 20 * time.Second, load: .7, shares: mixed(.1)})
 	begin := s.gate.Limit()
 	n := len(s.limits)

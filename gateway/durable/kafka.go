@@ -148,7 +148,7 @@ func (l *Log) watchDeadlines(ctx context.Context) {
 	defer tick.Stop()
 	var since uint64 // acks when Kafka last failed to answer
 	var heard uint64 // acks when Kafka last answered anything
-	quiet := l.dep.Now()
+	var quiet time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -156,7 +156,7 @@ func (l *Log) watchDeadlines(ctx context.Context) {
 		case <-tick.C:
 		}
 		now := l.dep.Now()
-		if acks := l.acks.Load(); acks != heard {
+		if acks := l.acks.Load(); acks != heard || quiet.IsZero() {
 			heard, quiet = acks, now
 		}
 		if now.Sub(quiet) > l.cfg.Silence {

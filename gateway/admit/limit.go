@@ -71,11 +71,12 @@ func (l *limit) permits() int { return int(l.value) }
 // The queue is Vegas' estimate: of the requests in flight the share 1-target/wait
 // would not be there without queueing. It may be 3 to 6 log10(value), as in
 // Netflix's concurrency-limits; a produce buffer that is more than half full counts
-// as a queue too. A limit that is not used does not grow; it falls towards what is
-// used, for what is unused would let a queue of its size in at once.
+// as a queue too. A limit that is not used does not grow, nor does one whose last
+// interval alone had a queue. It falls towards what is used, for what is unused
+// would let a queue of its size in at once.
 func (l *limit) step(i *interval) {
 	l.learn(i)
-	queue := l.queue(i)
+	queue := l.queue(i, l.wait)
 	most, least := 6*math.Log10(l.value), 3*math.Log10(l.value)
 	switch {
 	case l.tooSlow(i):
@@ -83,7 +84,7 @@ func (l *limit) step(i *interval) {
 	case queue > most:
 		l.started = true
 		l.value = max(.7*l.value, min(l.value, float64(i.inFlight))-(queue-most)/2)
-	case queue < least && 2*i.inFlight >= l.permits():
+	case l.queue(i, max(l.wait, float64(i.wait))) < least && 2*i.inFlight >= l.permits():
 		l.value += l.growth()
 	}
 	l.value = min(max(l.value, l.low), l.max)
@@ -101,10 +102,11 @@ func (l *limit) target() float64 {
 	return max(float64(l.cfg.TargetWait), l.cfg.Tolerance*l.normal)
 }
 
-func (l *limit) queue(i *interval) float64 {
+// queue is how many requests queue when the mean wait is what it is.
+func (l *limit) queue(i *interval, wait float64) float64 {
 	queue := float64(i.inFlight) * max(0, 2*i.buffered-1)
-	if t := l.target(); l.wait > t {
-		queue += float64(i.inFlight) * (1 - t/l.wait)
+	if t := l.target(); wait > t {
+		queue += float64(i.inFlight) * (1 - t/wait)
 	}
 	return queue
 }

@@ -74,7 +74,8 @@ func (g *Gate) tick(s Signals) {
 	c.last = s
 	refused := g.refusals()
 	i.inFlight = g.InFlight()
-	c.trouble = c.trouble || refused != c.refused || g.Waiting() > 0
+	i.contended = refused != c.refused || g.Waiting() > 0
+	c.trouble = c.trouble || i.contended
 	c.refused = refused
 	c.limit.step(&i)
 	c.open = g.cfg.openClasses(s.pressure(), c.open)

@@ -29,7 +29,8 @@ type interval struct {
 	wait, flush    time.Duration // means
 	waits, flushes uint64
 	flushed        uint64
-	inFlight       int // at its end
+	inFlight       int  // at its end
+	contended      bool // somebody waited for a permit or was refused
 	buffered       float64
 }
 
@@ -71,7 +72,7 @@ func (l *limit) permits() int { return int(l.value) }
 // The queue is Vegas' estimate: of the requests in flight the share 1-target/wait
 // would not be there without queueing. It may be 3 to 6 log10(value), as in
 // Netflix's concurrency-limits; a produce buffer that is more than half full counts
-// as a queue too. A limit that is not used does not grow, nor does one whose last
+// as a queue too. A limit that nobody meets does not grow, nor does one whose last
 // interval alone had a queue. It falls towards what is used, for what is unused
 // would let a queue of its size in at once.
 func (l *limit) step(i *interval) {
@@ -84,10 +85,15 @@ func (l *limit) step(i *interval) {
 	case queue > most:
 		l.started = true
 		l.value = max(.7*l.value, min(l.value, float64(i.inFlight))-(queue-most)/2)
-	case l.queue(i, max(l.wait, float64(i.wait))) < least && 2*i.inFlight >= l.permits():
+	case l.queue(i, max(l.wait, float64(i.wait))) < least && l.met(i):
 		l.value += l.growth()
 	}
 	l.value = min(max(l.value, l.low), l.max)
+}
+
+// met reports whether requests meet the limit.
+func (l *limit) met(i *interval) bool {
+	return i.inFlight >= l.permits() || i.contended && 2*i.inFlight >= l.permits()
 }
 
 // growth doubles until the first queue and goes by tenths afterwards.

@@ -39,7 +39,10 @@ func TestLimitRules(t *testing.T) {
 		low, top int
 	}{
 		"grows while it is used":                {with(func(i *interval) { i.inFlight = 1 << 20 }), 7, 64, 4096, 4096},
-		"does not grow under half of it":        {with(func(i *interval) { i.inFlight = 31 }), 100, 64, 64, 64},
+		"does not grow under half of it":        {with(func(i *interval) { i.inFlight, i.contended = 31, true }), 100, 64, 64, 64},
+		"does not grow when nobody meets it":    {with(func(i *interval) { i.inFlight = 63 }), 100, 64, 64, 64},
+		"grows when it was met":                 {with(func(i *interval) { i.inFlight, i.contended = 32, true }), 1, 64, 128, 128},
+		"this interval has a queue":             {with(func(i *interval) { i.inFlight, i.wait = 64, 8*time.Millisecond }), 1, 64, 64, 64},
 		"falls to its floor with a queue":       {with(func(i *interval) { i.inFlight, i.wait = 64, time.Second }), 100, 64, 4, 4},
 		"no wait at all but full buffers":       {with(func(i *interval) { i.inFlight, i.buffered = 64, 1 }), 20, 64, 4, 12},
 		"buffers half full":                     {with(func(i *interval) { i.inFlight, i.buffered = 64, .5 }), 1, 64, 128, 128},

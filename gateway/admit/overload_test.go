@@ -225,6 +225,9 @@ func drift(t *testing.T, seed uint64) {
 			t.Fatalf("seed %d: %d intervals into the drift the limit rose from %d to %d", seed, i, begin, l)
 		}
 	}
+	if lowest := minOf(s.limits[n:]); s.gate.Limit() > 2*lowest {
+		t.Errorf("the limit rose from %d to %d in the drift", lowest, s.gate.Limit())
+	}
 	if s.gate.refusals() < 1000 {
 		t.Errorf("only %d refusals", s.gate.refusals())
 	}

@@ -62,7 +62,8 @@ func startRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, 
 func startSilentRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, first First, boot uint64, silence time.Duration) *rig {
 	t.Helper()
 	r := &rig{t: t, kafka: k, cfg: cfg}
-	client, err := kgo.NewClient(append(cfg.ClientOptions("test"), cfg.ProducerOptions()...)...)
+	flushes := &Flushes{}
+	client, err := kgo.NewClient(append(append(cfg.ClientOptions("test"), cfg.ProducerOptions()...), kgo.WithHooks(flushes))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +83,7 @@ func startSilentRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spoo
 	r.log, err = New(lcfg, Dependencies{
 		Spool: s, Backlog: recovery.Records, Client: client, Topics: r.topics, Gateway: "eu/gw", Boot: boot,
 		AckDeadline: cfg.AckDeadline, Now: time.Now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Flushes: flushes, MaxBuffered: int64(cfg.MaxBuffered), MaxBufferedBytes: int64(cfg.MaxBufferedSize),
 	})
 	if err != nil {
 		t.Fatal(err)

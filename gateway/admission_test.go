@@ -94,10 +94,11 @@ func TestDisplaced(t *testing.T) {
 	answers := map[string]chan reply{}
 	enter := func(name, raw string) {
 		refused := r.metric("shed_total")
-		answers[name] = make(chan reply, 1)
+		answer := make(chan reply, 1)
+		answers[name] = answer
 		go func() {
 			a, _ := r.trySend(peerAddr, raw)
-			answers[name] <- a
+			answer <- a
 		}()
 		waitFor(t, name+" waits", func() bool {
 			return r.srv.admission.gate.Waiting() == 1 && (len(answers) == 1 || r.metric("shed_total") > refused)

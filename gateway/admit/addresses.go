@@ -82,24 +82,29 @@ const second = int64(time.Second / time.Microsecond)
 func (s *sketch) add(key uint64, at int64) float64 {
 	now, left := uint64(at/second)&0xffff, 1-float64(at%second)/float64(second) //nolint:gosec // taken modulo
 	least := float64(2 * cellMost)
-	for i := range s.rows {
-		cell := bump(&s.rows[i][key&(sketchCells-1)], now)
+	var cells [sketchRows]*atomic.Uint64
+	var old [sketchRows]uint64
+	for i := range s.rows { // all reads first: so their cache misses overlap
+		cells[i] = &s.rows[i][key&(sketchCells-1)]
+		old[i] = cells[i].Load()
+		key >>= 16
+	}
+	for i := range cells {
+		cell := bump(cells[i], old[i], now)
 		part := left
 		if cell>>(2*cellBits) != now {
 			part = 1 // the cell's second has only begun
 		}
 		least = min(least, float64(cell>>cellBits&cellMost)*part+float64(cell&cellMost))
-		key >>= 16
 	}
 	return least
 }
 
 // bump adds one to a cell in second now, or in the cell's own when that is a
-// little ahead: requests around a full second come in any order. It returns the
-// new cell.
-func bump(cell *atomic.Uint64, now uint64) uint64 {
+// little ahead: requests around a full second come in any order. old is what was
+// read from it. It returns the new cell.
+func bump(cell *atomic.Uint64, old, now uint64) uint64 {
 	for {
-		old := cell.Load()
 		at := now
 		if second := old >> (2 * cellBits); (second-now)&0xffff <= fewSeconds {
 			at = second
@@ -109,6 +114,7 @@ func bump(cell *atomic.Uint64, now uint64) uint64 {
 		if cell.CompareAndSwap(old, fresh) {
 			return fresh
 		}
+		old = cell.Load()
 	}
 }
 

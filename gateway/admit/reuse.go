@@ -24,22 +24,16 @@ type Reuse struct {
 
 const reuseShards = 256
 
-// reuseKey is a click id mixed with its tenant.
-type reuseKey [2]uint64
-
 type reuseShard struct {
 	mu          sync.Mutex
 	began       int64 // receipt time at which the generation began
-	young, aged map[reuseKey]struct{}
+	young, aged idSet
 	_           cpu.CacheLinePad
 }
 
 // NewReuse returns an empty memory.
 func NewReuse(cfg *Config, seed uint64) *Reuse {
 	r := &Reuse{seed: newHashSeed(seed), window: int64(cfg.ReuseWindow / time.Microsecond), most: max(1, cfg.ReuseIDs/reuseShards)}
-	for i := range r.shards {
-		r.shards[i].young, r.shards[i].aged = map[reuseKey]struct{}{}, map[reuseKey]struct{}{}
-	}
 	return r
 }
 
@@ -50,15 +44,10 @@ func (r *Reuse) Seen(tenant string, id click.ID, at int64) bool {
 	key, shard := r.find(tenant, id)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	if at-shard.began > r.window || len(shard.young) >= r.most {
+	if at-shard.began > r.window || shard.young.n >= r.most {
 		shard.turn(at, r.window)
 	}
-	n := len(shard.young)
-	if shard.young[key] = struct{}{}; len(shard.young) == n {
-		return true
-	}
-	_, seen := shard.aged[key]
-	return seen
+	return !shard.young.add(key) || shard.aged.has(key)
 }
 
 // Forget takes back a Seen that was the first: its request was refused, and the
@@ -67,12 +56,18 @@ func (r *Reuse) Forget(tenant string, id click.ID) {
 	key, shard := r.find(tenant, id)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	delete(shard.young, key)
-	delete(shard.aged, key)
+	shard.young.remove(key)
+	shard.aged.remove(key)
 }
 
 func (r *Reuse) find(tenant string, id click.ID) (reuseKey, *reuseShard) {
-	key := reuseKey{binary.LittleEndian.Uint64(id[:8]) ^ r.seed.text(0, tenant), binary.LittleEndian.Uint64(id[8:])}
+	key := reuseKey{
+		binary.LittleEndian.Uint64(id[:8]) ^ r.seed.text(0, tenant),
+		binary.LittleEndian.Uint64(id[8:]) ^ r.seed[1],
+	}
+	if key == (reuseKey{}) {
+		key[1] = 1 // a free slot is zero
+	}
 	return key, &r.shards[r.seed.words(key[0], key[1])%reuseShards]
 }
 
@@ -80,9 +75,9 @@ func (r *Reuse) find(tenant string, id click.ID) (reuseKey, *reuseShard) {
 // a pause of two windows neither is worth keeping.
 func (s *reuseShard) turn(at, window int64) {
 	s.young, s.aged = s.aged, s.young
-	clear(s.young)
+	s.young.clear()
 	if at-s.began > 2*window {
-		clear(s.aged)
+		s.aged.clear()
 	}
 	s.began = at
 }

@@ -59,6 +59,42 @@ func TestReuseIsExact(t *testing.T) {
 	})
 }
 
+// TestIDSet holds the set against a map, in a small space of keys so that they
+// meet, move and leave gaps.
+func TestIDSet(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var s idSet
+		want := map[reuseKey]bool{}
+		for range rapid.IntRange(1, 400).Draw(t, "n") {
+			k := reuseKey{rapid.Uint64Range(1, 60).Draw(t, "key"), 0}
+			switch rapid.IntRange(0, 20).Draw(t, "step") {
+			default:
+				if s.add(k) == want[k] {
+					t.Fatalf("add(%d), known: %v", k[0], want[k])
+				}
+				want[k] = true
+			case 0, 1, 2, 3, 4, 5, 6, 7:
+				s.remove(k)
+				delete(want, k)
+			case 8:
+				if rapid.IntRange(0, 9).Draw(t, "clear") == 0 {
+					s.clear()
+					clear(want)
+				}
+			}
+			if s.n != len(want) || s.has(k) != want[k] {
+				t.Fatalf("%d keys, want %d", s.n, len(want))
+			}
+		}
+		for k := range want {
+			if !s.has(k) {
+				t.Fatalf("%d is lost", k[0])
+			}
+		}
+	})
+}
+
 func TestReuseIsBounded(t *testing.T) {
 	t.Parallel()
 	cfg := DefaultConfig()
@@ -71,7 +107,7 @@ func TestReuseIsBounded(t *testing.T) {
 	}
 	held := 0
 	for i := range r.shards {
-		held += len(r.shards[i].young) + len(r.shards[i].aged)
+		held += r.shards[i].young.n + r.shards[i].aged.n
 	}
 	if held > 2*cfg.ReuseIDs || held < cfg.ReuseIDs {
 		t.Errorf("%d ids are held, bound %d", held, 2*cfg.ReuseIDs)

@@ -126,7 +126,7 @@ type PublisherRate struct {
 
 // Top returns the n publishers with the most refused requests, most first.
 func (p *Publishers) Top(n int) []PublisherRate {
-	var all []PublisherRate
+	all := []PublisherRate{}
 	add := func(one *Publisher) {
 		if one != nil && one.shed.Load() > 0 {
 			all = append(all, PublisherRate{one.tenant, one.name, math.Float64frombits(one.usual.Load()), one.shed.Load()})

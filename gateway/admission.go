@@ -9,22 +9,27 @@ import (
 	"net/http"
 	process "runtime/metrics"
 	"strconv"
+	"sync/atomic"
 
 	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 	"clickgate/gateway/control"
+
+	"github.com/valyala/fasthttp"
 )
 
 // admission decides who comes in: package admit has the rules, and here requests
 // get their class. A permit is taken before the rest of the body is read and
-// returned after the answer is set, so it bounds everything in between. (The
-// server has read the first 8 KiB of a body before any handler runs; that much is
-// bounded by the number of connections.)
+// returned after the answer is set, so it bounds everything in between; only while
+// a body comes at its client's pace is it given back. (The server has read the
+// first 8 KiB of a body before any handler runs; that much is bounded by the
+// number of connections.)
 type admission struct {
 	gate      *admit.Gate
 	reuse     *admit.Reuse
 	addresses *admit.Addresses // nil: no bound
 	quota     *admit.Quota     // nil: no bound
+	reading   atomic.Int64     // bodies on their way
 	memory    []process.Sample // of the goroutine that runs the gate
 	files     float64          // connections that fit
 }
@@ -113,10 +118,48 @@ func (s *Server) leave(e *event) {
 		e.first = false
 		s.admission.reuse.Forget(e.click.TenantID, e.click.ClickID)
 	}
+	s.leaveGate(e)
+}
+
+func (s *Server) leaveGate(e *event) {
 	if e.permit {
 		e.permit = false
 		s.admission.gate.Leave()
 	}
+}
+
+// preloaded is how much of a body the server has read before the handler runs.
+const preloaded = 8 << 10
+
+// takeBody takes a permit and appends the n bytes of the body to buf; when it
+// cannot it answers and returns false. Nobody keeps a permit while the rest of a
+// body is on its way, or a few slow clients would hold up everybody: such a
+// request passes the gate twice, and in between counts for max_in_flight alone.
+func (s *Server) takeBody(ctx *fasthttp.RequestCtx, r route, e *event, buf []byte, n int) ([]byte, bool) {
+	d := s.admit(e)
+	var err error
+	switch {
+	case d != admit.Admitted:
+	case n <= preloaded:
+		buf, err = readBody(ctx, buf, n)
+	default:
+		s.leaveGate(e)
+		if d = admit.Full; s.admission.reading.Add(1) <= int64(s.cfg.Limits.MaxInFlight) {
+			if buf, err = readBody(ctx, buf, n); err == nil {
+				d = s.admit(e)
+			}
+		}
+		s.admission.reading.Add(-1)
+	}
+	switch {
+	case err != nil:
+		s.refuseBody(ctx, r, err)
+	case d != admit.Admitted:
+		s.shed(ctx, r, d, e)
+	default:
+		return buf, true
+	}
+	return buf, false
 }
 
 // reasonQuota is the reason of a refusal that has nothing to do with load.

@@ -136,6 +136,49 @@ func TestDisplaced(t *testing.T) {
 	}
 }
 
+// TestSlowBodiesHoldNoPermit: bodies that trickle in, as many as there are permits,
+// keep nobody out.
+func TestSlowBodiesHoldNoPermit(t *testing.T) {
+	t.Parallel()
+	const permits = 4
+	r := newRig(t, func(c *Config) {
+		c.Limits.MaxInFlight, c.Timeouts.Read = permits, time.Minute
+	})
+	raw := request("POST", "/v1/clicks", benchItems(100), "Authorization: Bearer "+acmeKey)
+	if len(raw) < 2*preloaded {
+		t.Fatal("the server reads all of the body by itself")
+	}
+	var conns []net.Conn
+	for i := range permits {
+		c, err := r.ln.dial(peerAddr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+		go io.WriteString(c, raw[:len(raw)-10])
+		waitFor(t, "the body is on its way", func() bool { return r.srv.admission.reading.Load() == int64(i+1) })
+	}
+	if n := r.srv.admission.gate.InFlight(); n != 0 {
+		t.Errorf("slow bodies hold %d permits", n)
+	}
+	if a := r.get("/c?t=" + r.mint(nil)); a.status != 302 {
+		t.Errorf("a click beside slow bodies: %+v", a)
+	}
+	if a := r.send(peerAddr, raw); a.status != 503 || r.metric("shed_total", "full") != 1 {
+		t.Errorf("one body too many: %+v", a)
+	}
+	for i, c := range conns {
+		go io.WriteString(c, raw[len(raw)-10:])
+		if a, err := readReply(bufio.NewReader(c), false); err != nil || a.status != 200 {
+			t.Errorf("body %d: %+v, %v", i, a, err)
+		}
+	}
+	if n := r.srv.admission.reading.Load(); n != 0 {
+		t.Errorf("%d bodies are on their way still", n)
+	}
+}
+
 // TestTokenIsUsedOnceRecorded: a click that was not recorded is no replay when it
 // comes again, whatever it was refused for.
 func TestTokenIsUsedOnceRecorded(t *testing.T) {

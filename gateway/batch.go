@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"strings"
 
-	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 	"clickgate/gateway/control"
 	"clickgate/gateway/edge"
@@ -75,16 +74,10 @@ func (s *Server) serveBatch(ctx *fasthttp.RequestCtx) {
 		s.refuseQuota(ctx, e)
 		return
 	}
-	if d := s.admit(e); d != admit.Admitted {
-		s.shed(ctx, routeBatch, d, e)
-		return
-	}
 	b := s.takeBatch(e)
 	defer s.putBatch(b)
 	b.key = key
-	var err error
-	if b.body, err = readBody(ctx, b.body, max(0, ctx.Request.Header.ContentLength())); err != nil {
-		s.refuseBody(ctx, routeBatch, err)
+	if b.body, ok = s.takeBody(ctx, routeBatch, e, b.body, max(0, ctx.Request.Header.ContentLength())); !ok {
 		return
 	}
 	if idempotency == "" {

@@ -80,7 +80,7 @@ const second = int64(time.Second / time.Microsecond)
 // add counts one event of the key and returns the estimate of its events in the
 // last second. Each row takes 16 bits of the key.
 func (s *sketch) add(key uint64, at int64) float64 {
-	now, left := uint64(at/second)&0xffff, 1-float64(at%second)/float64(second) //nolint:gosec // taken modulo
+	now, left := uint64(at/second)&0xffff, 1-float64(at%second)/float64(second)
 	least := float64(2 * cellMost)
 	var cells [sketchRows]*atomic.Uint64
 	var old [sketchRows]uint64

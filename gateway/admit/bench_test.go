@@ -49,7 +49,7 @@ func parts() map[string]func(n uint64) {
 			addresses.Over(netip.AddrFrom4([4]byte{10, h[4] & 15, h[5], h[6]}), t0+int64(n%(1<<32))*20) // 50,000 a second
 		},
 		"reuse":     func(n uint64) { reuse.Seen("acme", idOf(n), t0) },
-		"quota":     func(n uint64) { quota.Take("a key's name", t0+int64(n)) }, //nolint:gosec // a counter
+		"quota":     func(n uint64) { quota.Take("a key's name", t0+int64(n)) },
 		"publisher": func(uint64) { gate.Publishers().Find("acme", "pub-1") },
 	}
 }

@@ -19,8 +19,8 @@ func TestOverloadIsBlocking(t *testing.T) {
 		const seconds = 4
 		var flushed, waited, wait, flush atomic.Int64
 		gate := NewGate(DefaultConfig(), Dependencies{MaxLimit: 4096, Now: time.Now, Seed: 8, Signals: func() Signals {
-			n := uint64(flushed.Load())                                                                                                                //nolint:gosec // a count
-			return Signals{Flushed: n, Flushes: n, Flush: time.Duration(flush.Load()), Waits: uint64(waited.Load()), Wait: time.Duration(wait.Load())} //nolint:gosec // a count
+			n := uint64(flushed.Load())
+			return Signals{Flushed: n, Flushes: n, Flush: time.Duration(flush.Load()), Waits: uint64(waited.Load()), Wait: time.Duration(wait.Load())}
 		}})
 		go gate.Run(t.Context())
 		workers := make(chan struct{}, simWorkers)

@@ -24,7 +24,7 @@ func (w word) waiting() int  { return int(w >> 32) }
 // the low half, and how many classes are let in above it.
 type terms uint64
 
-func newTerms(limit int, open Class) terms { return terms(open)<<32 | terms(uint32(limit)) } //nolint:gosec // limits are below 2^24
+func newTerms(limit int, open Class) terms { return terms(open)<<32 | terms(uint32(limit)) }
 
 func (t terms) limit() int  { return int(uint32(t)) }
 func (t terms) open() Class { return Class(t >> 32) }

@@ -44,9 +44,9 @@ func (s hashSeed) prefix(ip netip.Addr, n int) uint64 {
 		n += 96
 	}
 	if n <= 64 {
-		return s.words(hi>>(64-n), uint64(n)) //nolint:gosec // a number of bits
+		return s.words(hi>>(64-n), uint64(n))
 	}
-	return s.words(hi, lo>>(128-n)^uint64(n)<<56) //nolint:gosec // a number of bits
+	return s.words(hi, lo>>(128-n)^uint64(n)<<56)
 }
 
 func le64(t string) uint64 {

@@ -12,7 +12,7 @@ type idSet struct {
 // reuseKey is a click id mixed with its tenant; never zero.
 type reuseKey [2]uint64
 
-func (s *idSet) home(k reuseKey) int { return int(mix(k[0], k[1]|1) & uint64(len(s.slots)-1)) } //nolint:gosec // below the length
+func (s *idSet) home(k reuseKey) int { return int(mix(k[0], k[1]|1) & uint64(len(s.slots)-1)) }
 
 // find returns the slot of k, or the free one where it would be.
 func (s *idSet) find(k reuseKey) int {

@@ -20,7 +20,7 @@ LINES    := 1000000
 
 .PHONY: help
 help: ## List the targets.
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: build ## Start every stage in one process with demo data; DEMO= leaves the data out, ARGS='...' adds flags.
@@ -73,6 +73,11 @@ bench-edge: build ## Measure a gateway beside bare servers, each in a process of
 .PHONY: bench-logs
 bench-logs: ## Read a million made lines of every log format; LINES=n.
 	CLICKGATE_BENCH_LOG_LINES=$(LINES) go test -count=1 -timeout=30m -run=ManyLines -v ./gateway/rawlog
+
+.PHONY: bench-overload
+bench-overload: ## Play the overload tests at full length and print their table, then admission's benchmarks.
+	go test -run='^Test(OverloadTable|OverloadIsBlocking|Step|Stability|Drift|ReplayFlood|NoPaidRefusalBesideLower)$$' -count=1 -v ./gateway/admit -args -overload.full | grep -v '^===\|^ *--- PASS'
+	go test -run='^$$' -bench=. -benchmem ./gateway/admit
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 10s) each.

@@ -26,7 +26,8 @@ func (s *Server) newAdmin() (*http.Server, error) {
 	if err := s.dep.Registerer.Register(ready); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	return admin.New(s.dep.Gatherer, func(context.Context) error { return s.Ready() }), nil
+	pages := map[string]http.HandlerFunc{"GET /admission": s.serveAdmission}
+	return admin.New(s.dep.Gatherer, func(context.Context) error { return s.Ready() }, pages), nil
 }
 
 var errDraining = errors.New("the gateway is draining")

@@ -3,6 +3,7 @@ package gateway
 import (
 	"strconv"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 
 	"github.com/valyala/fasthttp"
@@ -27,6 +28,7 @@ const (
 	codeInternal         = "internal"
 	codeUnauthorized     = "unauthorized"
 	codeOverload         = "overload"
+	codeQuota            = "over_quota"
 	codeNotDurable       = "not_durable"
 	codeToken            = "bad_token"
 	codeSource           = "unknown_source"
@@ -35,6 +37,8 @@ const (
 	codeKeyReused        = "idempotency_key_reused"
 	codeKeyInFlight      = "idempotency_key_in_flight"
 )
+
+const messageQuota = "this API key sends more requests than it may; come again after Retry-After seconds"
 
 // Header names and values in the form that sets them without conversion.
 var (
@@ -117,8 +121,8 @@ func (s *Server) comeAgain(ctx *fasthttp.RequestCtx, r route, code, message stri
 // shed answers a request refused for load; a batch, whose body nobody reads,
 // counts once. The connection closes, because on a
 // busy machine even refusing costs.
-func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d decision, e *event) {
-	s.metrics.shed.WithLabelValues(routeNames[r], d.String()).Inc()
+func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *event) {
+	s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), d.String()).Inc()
 	if e.source != nil {
 		s.dep.Log.Shed(e.source.Tenant.ID, e.source.ID)
 		s.metrics.events[e.click.Entry][endShed].Inc()
@@ -127,6 +131,15 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d decision, e *event) {
 	}
 	s.comeAgain(ctx, r, codeOverload, "too many requests at once; come again")
 	ctx.SetConnectionClose()
+}
+
+// refuseQuota answers a batch whose key has used up its requests; the headers
+// that say so are set.
+func (s *Server) refuseQuota(ctx *fasthttp.RequestCtx, e *event) {
+	s.metrics.shed.WithLabelValues(routeNames[routeBatch], e.class.String(), reasonQuota).Inc()
+	s.dep.Log.Shed(e.source.Tenant.ID, e.source.ID)
+	s.metrics.events[e.click.Entry][endShed].Inc()
+	fail(ctx, routeBatch, 429, codeQuota, "", messageQuota)
 }
 
 // lost counts a redirect whose click nobody holds.

@@ -69,16 +69,15 @@ func (s *Server) serveBatch(ctx *fasthttp.RequestCtx) {
 		s.refuse(ctx, routeBatch, 400, codeKeyFormat, "Idempotency-Key must be 1 to 255 printable ASCII characters, once")
 		return
 	}
-	if d := s.admit(e); d != admitted {
-		s.shed(ctx, routeBatch, d, e)
+	s.classifySender(e, key)
+	if s.overQuota(view(ctx.Request.Header.Peek("Authorization")), e.click.ReceivedAt, ctx.Response.Header.Set) {
+		s.refuseQuota(ctx, e)
 		return
 	}
 	b := s.takeBatch(e)
 	defer s.putBatch(b)
 	b.key = key
-	var err error
-	if b.body, err = readBody(ctx, b.body, max(0, ctx.Request.Header.ContentLength())); err != nil {
-		s.refuseBody(ctx, routeBatch, err)
+	if b.body, ok = s.takeBody(ctx, routeBatch, e, b.body, max(0, ctx.Request.Header.ContentLength())); !ok {
 		return
 	}
 	if idempotency == "" {

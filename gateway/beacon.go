@@ -20,18 +20,13 @@ func (s *Server) serveBeacon(ctx *fasthttp.RequestCtx) {
 			s.refuseFraming(ctx, routeBeacon, 415, codeContentType, "send the body as application/x-www-form-urlencoded or text/plain")
 			return
 		}
-		if d := s.admit(e); d != admitted {
-			s.shed(ctx, routeBeacon, d, e)
-			return
-		}
 		e.joined = append(e.joined[:0], query...)
 		if len(query) > 0 {
 			e.joined = append(e.joined, '&')
 		}
 		at := len(e.joined)
-		var err error
-		if e.joined, err = readBody(ctx, e.joined, n); err != nil {
-			s.refuseBody(ctx, routeBeacon, err)
+		var ok bool
+		if e.joined, ok = s.takeBody(ctx, routeBeacon, e, e.joined, n); !ok {
 			return
 		}
 		query, raw = e.joined, e.joined[at:]

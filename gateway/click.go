@@ -3,6 +3,7 @@ package gateway
 import (
 	"time"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 	"clickgate/gateway/token"
 
@@ -36,7 +37,8 @@ func (s *Server) serveOne(ctx *fasthttp.RequestCtx, r route, e *event, query, ra
 	if f == nil {
 		f = e.describe(&p)
 	}
-	if d := s.admit(e); d != admitted {
+	s.classify(e)
+	if d := s.admit(e); d != admit.Admitted {
 		s.overload(ctx, r, d, e, landing, f == nil)
 		return
 	}
@@ -70,6 +72,7 @@ func (s *Server) record(e *event, countLoss bool) result {
 // answerOne answers a click by what became of its record, never by its verdict.
 func (s *Server) answerOne(ctx *fasthttp.RequestCtx, r route, e *event, landing string, res result) {
 	c := &e.click
+	e.first = e.first && res == failed
 	switch {
 	case res == recorded:
 		s.metrics.events[c.Entry][endAccepted].Inc()
@@ -94,9 +97,9 @@ func (s *Server) answerOne(ctx *fasthttp.RequestCtx, r route, e *event, landing 
 
 // overload answers a click that got no permit: a verified one redirects at once
 // and is counted as a loss, everything else has to come again.
-func (s *Server) overload(ctx *fasthttp.RequestCtx, r route, d decision, e *event, landing string, sound bool) {
+func (s *Server) overload(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *event, landing string, sound bool) {
 	if sound && e.redirects(r) {
-		s.metrics.shed.WithLabelValues(routeNames[r], d.String()).Inc()
+		s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), d.String()).Inc()
 		s.lost(e.click.TenantID, e.click.SourceID)
 		redirect(ctx, landing)
 		return

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"time"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/edge"
 )
 
@@ -19,17 +20,19 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted_proxies"`
 	// ProxyProtocol makes trusted proxies speak PROXY protocol v2, always; other
 	// peers must not.
-	ProxyProtocol bool        `yaml:"proxy_protocol"`
-	Limits        Limits      `yaml:"limits"`
-	Timeouts      Timeouts    `yaml:"timeouts"`
-	Batch         BatchConfig `yaml:"batch"`
+	ProxyProtocol bool     `yaml:"proxy_protocol"`
+	Limits        Limits   `yaml:"limits"`
+	Timeouts      Timeouts `yaml:"timeouts"`
+	// Admission says who comes in when not all can.
+	Admission admit.Config `yaml:"admission"`
+	Batch     BatchConfig  `yaml:"batch"`
 }
 
 // Limits bound what clients may ask for.
 type Limits struct {
 	MaxConnections      int   `yaml:"max_connections"`
 	MaxConnectionsPerIP int   `yaml:"max_connections_per_ip"` // 0: no bound; of no use behind a proxy
-	MaxInFlight         int   `yaml:"max_in_flight"`          // requests between permit and answer
+	MaxInFlight         int   `yaml:"max_in_flight"`          // requests between permit and answer: the highest the limit may go
 	MaxHeaderBytes      int   `yaml:"max_header_bytes"`       // request line included
 	MaxBeaconBytes      int   `yaml:"max_beacon_bytes"`
 	MaxBatchBytes       int   `yaml:"max_batch_bytes"`
@@ -74,7 +77,8 @@ func DefaultConfig() Config {
 			Durable:     5 * time.Second,
 			Answers:     24 * time.Hour,
 		},
-		Batch: defaultBatchConfig(),
+		Batch:     defaultBatchConfig(),
+		Admission: admit.DefaultConfig(),
 	}
 }
 
@@ -106,6 +110,9 @@ func (c *Config) Validate() error {
 		return err
 	}
 	if err := c.Timeouts.validate(); err != nil {
+		return err
+	}
+	if err := c.Admission.Validate(); err != nil {
 		return err
 	}
 	return c.Batch.Validate()

@@ -39,6 +39,7 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		},
 		"limits.max_connections":  func(c *Config) { c.Limits.MaxConnections = 0 },
 		"limits.max_in_flight":    func(c *Config) { c.Limits.MaxInFlight = 0 },
+		"admission.waiting":       func(c *Config) { c.Admission.Waiting = -1 },
 		"limits.max_header_bytes": func(c *Config) { c.Limits.MaxHeaderBytes = 100 },
 		"limits.max_beacon_bytes": func(c *Config) { c.Limits.MaxBeaconBytes = 1 << 20 },
 		"limits.max_batch_bytes":  func(c *Config) { c.Limits.MaxBatchBytes = 1 << 30 },

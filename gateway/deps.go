@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 	"clickgate/gateway/control"
 	"clickgate/gateway/durable"
@@ -48,6 +49,10 @@ type Dependencies struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer // what /metrics shows
+	// Signals tell how the log bears its load; see admit.Signals, of which Memory
+	// and Files are the server's own. Nil leaves the limit of requests in flight
+	// at its highest.
+	Signals func() admit.Signals
 }
 
 func (d *Dependencies) check() error {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 	"clickgate/gateway/control"
 	"clickgate/gateway/durable"
@@ -19,6 +20,10 @@ type event struct {
 	source   *control.Source // never nil once the tenant is known
 	verified bool            // an opened token names the opportunity
 	permit   bool            // holds a permit of admission
+
+	class     admit.Class
+	publisher *admit.Publisher
+	first     bool // used a token that nobody used before, and is not recorded
 
 	opened  []byte // the token's plaintext
 	address []byte // the client address and its prefix as text
@@ -45,6 +50,7 @@ func (e *event) begin(entry click.Entry, t int64) {
 	e.click.Entry, e.click.ReceivedAt = entry, t
 	e.signals = click.Signals{}
 	e.source, e.verified = nil, false
+	e.class, e.publisher = admit.Organic, nil
 }
 
 // belong makes e an event of source, under strings that outlive the request.
@@ -58,6 +64,7 @@ func (e *event) belong(source *control.Source) {
 func (e *event) end() {
 	e.click.Reset()
 	e.signals, e.token, e.record, e.source = click.Signals{}, token.Token{}, durable.Record{}, nil
+	e.publisher = nil
 	for _, b := range []*[]byte{&e.opened, &e.joined, &e.plain, &e.sealed, &e.value} {
 		if cap(*b) > maxPooled {
 			*b = nil
@@ -72,22 +79,9 @@ func (s *Server) takeEvent(entry click.Entry) *event {
 	return e
 }
 
-// putEvent gives the permit back, if one was taken, and the event to its pool.
+// putEvent gives back what the event took, and the event to its pool.
 func (s *Server) putEvent(e *event) {
-	if e.permit {
-		e.permit = false
-		s.admission.leave()
-	}
+	s.leave(e)
 	e.end()
 	s.events.Put(e)
-}
-
-// admit takes a permit for e unless it holds one already.
-func (s *Server) admit(e *event) decision {
-	if e.permit {
-		return admitted
-	}
-	d := s.admission.enter()
-	e.permit = d == admitted
-	return d
 }

@@ -87,7 +87,7 @@ func TestWhatIsNotDurable(t *testing.T) {
 
 func TestOverload(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *Config) { c.Limits.MaxInFlight = 1 })
+	r := newRig(t, func(c *Config) { c.Limits.MaxInFlight, c.Admission.Waiting = 1, 0 })
 	r.log.set(func(l *fakeLog) { l.hold = true })
 	c, err := r.ln.dial(peerAddr)
 	if err != nil {
@@ -118,7 +118,7 @@ func TestOverload(t *testing.T) {
 	if want := []string{"acme/api", "acme/edge", "acme/edge", "acme/web", "acme/web", "acme/web"}; !slices.Equal(shed, want) {
 		t.Errorf("shed %v, want %v", shed, want)
 	}
-	if !slices.Equal(unrecorded, []string{"acme/edge"}) || r.metric("shed_total", "in_flight") != 8 || r.metric("refused_total", "overload") != 1 {
+	if !slices.Equal(unrecorded, []string{"acme/edge"}) || r.metric("shed_total", "full") != 8 || r.metric("refused_total", "overload") != 1 {
 		t.Errorf("unrecorded %v, shed %v, refused %v", unrecorded, r.metric("shed_total"), r.metric("refused_total", "overload"))
 	}
 	if n := r.log.release(nil); n != 1 {
@@ -130,18 +130,6 @@ func TestOverload(t *testing.T) {
 	r.log.set(func(l *fakeLog) { l.hold = false })
 	if a := r.get("/b?t=" + r.mint(nil)); a.status != 204 {
 		t.Errorf("after the load: %+v", a)
-	}
-}
-
-func TestDecide(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		n, limit int64
-		want     decision
-	}{{1, 1, admitted}, {2, 1, shedInFlight}, {4096, 4096, admitted}, {4097, 4096, shedInFlight}} {
-		if got := decide(tt.n, tt.limit); got != tt.want {
-			t.Errorf("decide(%d, %d) = %v", tt.n, tt.limit, got)
-		}
 	}
 }
 
@@ -225,7 +213,7 @@ func TestStopThatRunsOutOfTime(t *testing.T) {
 		t.Errorf("Stop said %v", err)
 	}
 	r.log.release(nil)
-	waitFor(t, "the request ended", func() bool { return r.srv.admission.inFlight.Load() == 0 })
+	waitFor(t, "the request ended", func() bool { return r.srv.admission.gate.InFlight() == 0 })
 }
 
 func TestAdmin(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,7 +42,7 @@ const (
 var endingNames = [numEndings]string{"accepted", "malformed", "shed", "unrecorded", "not_durable", "late"}
 
 // statuses are all the codes that answers have.
-var statuses = [...]int{200, 204, 302, 400, 401, 404, 405, 408, 409, 411, 413, 415, 422, 431, 500, 501, 503, 505}
+var statuses = [...]int{200, 204, 302, 400, 401, 404, 405, 408, 409, 411, 413, 415, 422, 429, 431, 500, 501, 503, 505}
 
 const numEntries = int(click.EntryLog) + 1
 
@@ -63,7 +64,7 @@ type metrics struct {
 	ticks      atomic.Uint32
 }
 
-func newMetrics(reg prometheus.Registerer, a *admission, remembered *answers) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, g *admit.Gate, remembered *answers) (*metrics, error) {
 	const ns, sub = "clickgate", "gateway"
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: ns, Subsystem: sub, Name: name, Help: help}, labels)
@@ -84,7 +85,7 @@ func newMetrics(reg prometheus.Registerer, a *admission, remembered *answers) (*
 	m := &metrics{
 		refused:    counter("refused_total", "Requests refused before their tenant was known, by code.", "code"),
 		malformed:  counter("malformed_total", "Dead letters, by code.", "code"),
-		shed:       counter("shed_total", "Requests refused for load, by route and reason.", "route", "reason"),
+		shed:       counter("shed_total", "Requests refused for load, by route, class and reason.", "route", "class", "reason"),
 		logLines:   counter("log_lines_total", "Lines of logs by tenant, source and what they were.", "tenant", "source", "kind"),
 		damaged:    counter("damaged_bodies_total", "Bodies of logs that could not be read to their end, by code.", "code"),
 		unrecorded: unrecorded.WithLabelValues(),
@@ -95,8 +96,12 @@ func newMetrics(reg prometheus.Registerer, a *admission, remembered *answers) (*
 	m.resolve(requests, events, seconds)
 	for _, c := range []prometheus.Collector{
 		requests, events, unrecorded, panics, replayed, seconds, m.refused, m.malformed, m.shed, m.logLines, m.damaged, m.skew.seconds,
-		gauge("in_flight", "Requests between permit and answer.", func() float64 { return float64(a.inFlight.Load()) }),
-		gauge("in_flight_limit", "Permits.", func() float64 { return float64(a.limit) }),
+		gauge("in_flight", "Requests between permit and answer.", func() float64 { return float64(g.InFlight()) }),
+		gauge("in_flight_limit", "Permits.", func() float64 { return float64(g.Limit()) }),
+		gauge("waiting", "Requests that wait for a permit.", func() float64 { return float64(g.Waiting()) }),
+		gauge("classes_open", "Classes of requests that are let in: 4 all, 2 paid and organic, 1 paid.", func() float64 { return float64(g.Status().Open) }),
+		gauge("pressure", "The fullest of buffers, memory, spool and file descriptors, 0 to 1.", func() float64 { return g.Status().Pressure }),
+		gauge("queueing_seconds", "Mean time that events wait before their flush begins.", func() float64 { return g.Status().Wait.Seconds() }),
 		gauge("remembered_answers", "Answers kept under idempotency keys.", func() float64 { return float64(remembered.stored()) }),
 	} {
 		if err := reg.Register(c); err != nil {

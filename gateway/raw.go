@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 	"clickgate/gateway/control"
 	"clickgate/gateway/edge"
@@ -69,28 +70,40 @@ func (s *Server) serveRaw(a *rawAnswer, r *http.Request) {
 		s.refuseRaw(a, 413, codeTooLarge, fmt.Sprintf("the body is longer than %d bytes; send it in pieces", s.cfg.Batch.MaxBody))
 		return
 	}
+	if s.overQuota(all[0], a.begun.UnixMicro(), a.w.Header().Set) {
+		s.shedRaw(a, key.Source, reasonQuota)
+		return
+	}
+	if !s.admission.gate.LetsIn(admit.Bulk) {
+		s.shedRaw(a, key.Source, admit.Closed.String())
+		return
+	}
 	select {
 	case s.raw.permits <- struct{}{}:
 		defer func() { <-s.raw.permits }()
 	default:
-		s.shedRaw(a, key.Source)
+		s.shedRaw(a, key.Source, admit.Full.String())
 		return
 	}
 	r.Body = http.MaxBytesReader(a.w, r.Body, s.cfg.Batch.MaxBody)
 	s.workRaw(a, r.Body, key, header)
 }
 
-// shedRaw refuses a body for load. Nobody read it, so it counts once.
-func (s *Server) shedRaw(a *rawAnswer, source *control.Source) {
-	s.metrics.shed.WithLabelValues(routeNames[routeRaw], shedInFlight.String()).Inc()
+// shedRaw refuses a body for load or quota. Nobody read it, so it counts once.
+func (s *Server) shedRaw(a *rawAnswer, source *control.Source, reason string) {
+	s.metrics.shed.WithLabelValues(routeNames[routeRaw], admit.Bulk.String(), reason).Inc()
 	s.dep.Log.Shed(source.Tenant.ID, source.ID)
 	s.metrics.events[click.EntryLog][endShed].Inc()
+	if reason == reasonQuota {
+		a.send(429, rawBody{Code: codeQuota, Message: messageQuota})
+		return
+	}
 	a.later(codeOverload, "too many batches at once; come again", nil)
 }
 
 // workRaw takes the lines of a body and answers.
 func (s *Server) workRaw(a *rawAnswer, body io.Reader, key *control.APIKey, header rawHeader) {
-	w := &rawWork{event: s.takeEvent(click.EntryLog), s: s, key: key, rawHeader: header}
+	w := &rawWork{event: s.takeEvent(click.EntryLog), s: s, key: key, rawHeader: header, until: a.begun.Add(s.cfg.Batch.Timeout)}
 	defer s.putEvent(w.event)
 	w.belong(key.Source)
 	bytes, err := w.scan(body)

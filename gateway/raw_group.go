@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"errors"
+	"time"
 
+	"clickgate/gateway/admit"
 	"clickgate/gateway/click"
 	"clickgate/gateway/control"
 )
@@ -27,6 +29,7 @@ type rawWork struct {
 	s   *Server
 	key *control.APIKey
 	rawHeader
+	until time.Time // the end of its time
 
 	counts    RawCounts
 	group     *outcome // nil between groups
@@ -58,10 +61,26 @@ func (w *rawWork) given(err error) error {
 	if err := w.settle(); err != nil {
 		return err
 	}
-	if w.s.draining.Load() {
-		return errStopping
+	return w.yield()
+}
+
+// yieldPause is how long a body stands aside before it looks again.
+const yieldPause = 10 * time.Millisecond
+
+// yield lets the live requests pass: a body holds no permit, for it goes on for
+// minutes, and so it goes on only while a bulk request would get one.
+func (w *rawWork) yield() error {
+	for {
+		switch {
+		case w.s.draining.Load():
+			return errStopping
+		case w.s.admission.gate.Calm(admit.Bulk):
+			return nil
+		case time.Now().After(w.until):
+			return errNotRecorded
+		}
+		time.Sleep(yieldPause)
 	}
-	return nil
 }
 
 // settle waits until the group is durable.

@@ -306,7 +306,7 @@ func newRig(tb testing.TB, change func(*Config)) *rig {
 		if len(r.log.bad) > 0 {
 			tb.Error("unreadable records:", r.log.bad)
 		}
-		if n := r.srv.admission.inFlight.Load(); n != 0 {
+		if n := r.srv.admission.gate.InFlight(); n != 0 {
 			tb.Errorf("%d permits were not returned", n)
 		}
 	})

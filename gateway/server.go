@@ -35,6 +35,7 @@ type Server struct {
 	listener      net.Listener
 	adminListener net.Listener
 	draining      atomic.Bool
+	cancel        context.CancelFunc    // ends the gate's controller
 	broken        atomic.Pointer[error] // why serving ended by itself
 	running       sync.WaitGroup
 }
@@ -57,12 +58,14 @@ func New(cfg Config, dep Dependencies) (*Server, error) {
 		return nil, fmt.Errorf("gateway: cannot seed event ids: %w", err)
 	}
 	s := &Server{cfg: cfg, dep: dep, trust: trust, ids: ids, listen: net.Listen}
-	s.admission.limit = int64(cfg.Limits.MaxInFlight)
+	if err := s.newAdmission(); err != nil {
+		return nil, err
+	}
 	s.answers = newAnswers(&s.cfg.Limits, cfg.Timeouts.Answers, dep.Now)
 	s.outcomes = newOutcomePool(dep.Log, s.lost)
 	s.events.New = func() any { return newEvent() }
 	s.batches.New = func() any { return newBatch() }
-	if s.metrics, err = newMetrics(dep.Registerer, &s.admission, s.answers); err != nil {
+	if s.metrics, err = newMetrics(dep.Registerer, s.admission.gate, s.answers); err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	s.http = s.newHTTP()
@@ -124,6 +127,11 @@ func (s *Server) Start() error {
 	if s.cfg.ProxyProtocol {
 		ln = proxyListener(ln, s.trust, s.cfg.Timeouts.ProxyHeader)
 	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	if s.dep.Signals != nil {
+		s.running.Go(func() { s.admission.gate.Run(ctx) })
+	}
 	s.running.Go(func() { s.ended(s.http.Serve(ln)) })
 	s.running.Go(func() { s.ended(s.admin.Serve(adminLn)) })
 	return nil
@@ -161,12 +169,13 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	err := s.http.ShutdownWithContext(ctx)
 	if err != nil {
-		err = fmt.Errorf("gateway: %d requests were still inside at the end of the drain time: %w", s.admission.inFlight.Load(), err)
+		err = fmt.Errorf("gateway: %d requests were still inside at the end of the drain time: %w", s.admission.gate.InFlight(), err)
 	}
 	// Shutdown knows the listener only once Serve has begun, which a stop right
 	// after the start may be ahead of; as a rule this closes it a second time.
 	_ = s.listener.Close()
 	err = errors.Join(err, s.raw.stop(ctx), s.admin.Close())
+	s.cancel()
 	s.running.Wait()
 	return err
 }

@@ -16,6 +16,7 @@ func TestAnswers(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "x", Help: "X."}, func() float64 { return 7 }))
 	fine := func(context.Context) error { return nil }
+	pages := map[string]http.HandlerFunc{"GET /more": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("more of it")) }}
 	full := func(context.Context) error { return errors.New("the disk is full") }
 	for _, c := range []struct {
 		method, path string
@@ -28,11 +29,12 @@ func TestAnswers(t *testing.T) {
 		{"GET", "/readyz", full, 503, "the disk is full"},
 		{"GET", "/metrics", full, 200, "x 7"},
 		{"GET", "/debug/pprof/goroutine?debug=1", fine, 200, "goroutine profile"},
+		{"GET", "/more", full, 200, "more of it"},
 		{"POST", "/healthz", fine, 405, ""},
 		{"GET", "/", fine, 404, ""},
 	} {
 		w := httptest.NewRecorder()
-		New(reg, c.ready).Handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), c.method, c.path, http.NoBody))
+		New(reg, c.ready, pages).Handler.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), c.method, c.path, http.NoBody))
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
 			t.Errorf("%s %s: %d %q, want %d with %q", c.method, c.path, w.Code, w.Body, c.status, c.want)
 		}

@@ -55,6 +55,9 @@ func (l *Log) partitions(k stream.Kind) int {
 func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
 	if err == nil {
 		e.log.acks.Add(1)
+		if e.log.load.sample() {
+			e.log.timeAck(e.log.dep.Now().Sub(e.due.Add(-e.log.dep.AckDeadline)))
+		}
 		e.durable.Store(true)
 		e.answer(nil)
 	} else {
@@ -91,6 +94,9 @@ func (e *kafkaEntry) Done(_ uint64, err error) {
 
 func (e *kafkaEntry) answer(err error) {
 	if e.answered.CompareAndSwap(false, true) {
+		if err == nil {
+			e.log.load.flushed.Add(1)
+		}
 		e.done.Done(err)
 		e.log.inside.Done()
 	}
@@ -141,13 +147,23 @@ func (l *Log) watchDeadlines(ctx context.Context) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	var since uint64 // acks when Kafka last failed to answer
+	var heard uint64 // acks when Kafka last answered anything
+	var quiet time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		late := l.waiting.overdue(l.dep.Now())
+		now := l.dep.Now()
+		if acks := l.acks.Load(); acks != heard || quiet.IsZero() {
+			heard, quiet = acks, now
+		}
+		if now.Sub(quiet) > l.cfg.Silence {
+			// As if it were later: what is older than Silence is due.
+			now = now.Add(max(0, l.dep.AckDeadline-l.cfg.Silence))
+		}
+		late := l.waiting.overdue(now)
 		for _, e := range late {
 			e.divert()
 		}

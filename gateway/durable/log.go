@@ -38,6 +38,11 @@ type Dependencies struct {
 	// store has passed all its records: standalone, where Kafka is transport
 	// only. It returns the next offset per partition of a topic.
 	StoredThrough func(ctx context.Context, topic string) (map[int32]int64, error)
+	// Flushes is the hook of Client; without it all of Kafka's time counts as
+	// flush in Signals. MaxBuffered and MaxBufferedBytes are Client's bounds, 0
+	// when there are none.
+	Flushes                       *Flushes
+	MaxBuffered, MaxBufferedBytes int64
 }
 
 // Log makes events durable. It is safe for concurrent use between Start and Stop.
@@ -54,6 +59,7 @@ type Log struct {
 	waiting      deadlines     // KafkaFirst: entries not yet answered
 	degraded     atomic.Bool   // KafkaFirst: events go to the spool first
 	acks         atomic.Uint64 // records that Kafka acked
+	load         load
 
 	stopping atomic.Bool
 	inside   sync.WaitGroup // events given to Record and not yet answered
@@ -168,7 +174,9 @@ type spoolEntry struct {
 	log    *Log
 	rec    Record
 	done   Waiter
-	seq    uint64 // 0 until the durable write gives it
+	seq    uint64    // 0 until the durable write gives it
+	since  time.Time // queued, then being written; zero if it is not timed
+	waited time.Duration
 	buf    []byte
 	suffix spool.Suffix
 }
@@ -181,7 +189,10 @@ func newSpoolEntry(l *Log) *spoolEntry {
 
 func (l *Log) toSpool(r *Record, done Waiter) error {
 	e := l.spoolEntries.Get().(*spoolEntry)
-	e.rec, e.done, e.seq = *r, done, 0
+	e.rec, e.done, e.seq, e.since = *r, done, 0, time.Time{}
+	if l.load.sample() {
+		e.since = l.dep.Now()
+	}
 	e.buf = append(append(e.buf[:0], byte(r.Kind)), r.Value...)
 	if err := l.dep.Spool.Append(e.buf, e.suffix, e); err != nil {
 		e.release()
@@ -194,6 +205,10 @@ func (l *Log) toSpool(r *Record, done Waiter) error {
 // sequence, so that sequences stand in the file without gaps.
 func (e *spoolEntry) finish(record []byte, _ uint64) []byte {
 	l := e.log
+	if !e.since.IsZero() {
+		now := l.dep.Now()
+		e.waited, e.since = now.Sub(e.since), now
+	}
 	e.seq = l.account.give(e.rec.TenantID, e.rec.SourceID, e.rec.EventTime, e.rec.ReceivedAt)
 	return click.AppendIngest(record, &click.IngestID{Gateway: l.dep.Gateway, Boot: l.dep.Boot, Seq: e.seq})
 }
@@ -202,6 +217,12 @@ func (e *spoolEntry) finish(record []byte, _ uint64) []byte {
 func (e *spoolEntry) Done(_ uint64, err error) {
 	if e.seq != 0 {
 		e.log.account.settle(e.seq, err == nil)
+	}
+	if err == nil {
+		e.log.load.flushed.Add(1)
+		if !e.since.IsZero() {
+			e.log.load.time(e.waited, e.log.dep.Now().Sub(e.since))
+		}
 	}
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrFailed, err)

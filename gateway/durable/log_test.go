@@ -56,8 +56,14 @@ func newRig(t *testing.T, fsys spool.FS, first First, boot uint64) *rig {
 
 func startRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, first First, boot uint64) *rig {
 	t.Helper()
+	return startSilentRig(t, k, cfg, fsys, first, boot, time.Minute)
+}
+
+func startSilentRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, first First, boot uint64, silence time.Duration) *rig {
+	t.Helper()
 	r := &rig{t: t, kafka: k, cfg: cfg}
-	client, err := kgo.NewClient(append(cfg.ClientOptions("test"), cfg.ProducerOptions()...)...)
+	flushes := &Flushes{}
+	client, err := kgo.NewClient(append(append(cfg.ClientOptions("test"), cfg.ProducerOptions()...), kgo.WithHooks(flushes))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,10 +79,11 @@ func startRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, 
 	}
 	r.spool = s
 	lcfg := DefaultConfig()
-	lcfg.First, lcfg.MarkInterval = first, 20*time.Millisecond
+	lcfg.First, lcfg.MarkInterval, lcfg.Silence = first, 20*time.Millisecond, silence
 	r.log, err = New(lcfg, Dependencies{
 		Spool: s, Backlog: recovery.Records, Client: client, Topics: r.topics, Gateway: "eu/gw", Boot: boot,
 		AckDeadline: cfg.AckDeadline, Now: time.Now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Flushes: flushes, MaxBuffered: int64(cfg.MaxBuffered), MaxBufferedBytes: int64(cfg.MaxBufferedSize),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -329,9 +336,20 @@ func TestKafkaFirst(t *testing.T) {
 // there, every event under one ingest id, and new events go to Kafka again.
 func TestKafkaHangs(t *testing.T) {
 	t.Parallel()
+	t.Run("past its deadline", func(t *testing.T) {
+		t.Parallel()
+		testKafkaHangs(t, time.Second, time.Minute)
+	})
+	t.Run("silent", func(t *testing.T) {
+		t.Parallel()
+		testKafkaHangs(t, time.Minute, time.Second)
+	})
+}
+
+func testKafkaHangs(t *testing.T, deadline, silence time.Duration) {
 	k, cfg := newKafka(t)
-	cfg.AckDeadline = time.Second
-	r := startRig(t, k, cfg, faultfs.New(), KafkaFirst, 1)
+	cfg.AckDeadline = deadline
+	r := startSilentRig(t, k, cfg, faultfs.New(), KafkaFirst, 1, silence)
 	var hang atomic.Bool
 	hang.Store(true)
 	release := make(chan struct{})
@@ -351,8 +369,11 @@ func TestKafkaHangs(t *testing.T) {
 	if got := r.spool.Stats().Records; got < 500 {
 		t.Fatalf("the spool took %d records, want all 500", got)
 	}
-	if age := r.log.forward.age(time.Now()); age <= 0 {
-		t.Errorf("the oldest of 500 waiting records is %v old", age)
+	// The forwarder reads the spool a moment after the acks.
+	for deadline := time.Now().Add(time.Minute); r.log.forward.age(time.Now()) <= 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the oldest of 500 waiting records is 0s old")
+		}
 	}
 	hang.Store(false)
 	close(release)

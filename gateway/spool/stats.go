@@ -22,6 +22,8 @@ type Stats struct {
 	ActiveSegment  uint64 // 0 if the disk refuses writes
 	PendingRecords int    // queued or being written
 	PendingBytes   int64  // upper bound of their frames
+	MaxPending     int    // bound of PendingRecords
+	MaxPendingSize int64  // bound of PendingBytes
 	DurableSeq     uint64 // highest sequence behind an fsync, 0 if none
 
 	Records       uint64 // committed
@@ -48,6 +50,7 @@ func (s *Spool) Stats() Stats {
 	st := Stats{
 		State: s.state(), Bytes: s.bytes, MaxBytes: s.cfg.MaxBytes, Segments: len(s.segs),
 		PendingRecords: s.pendingRecords, PendingBytes: s.pendingBytes, DurableSeq: s.stats.durableSeq,
+		MaxPending: s.cfg.MaxPendingRecords, MaxPendingSize: int64(s.cfg.MaxPendingBytes),
 		Records: s.stats.records, Groups: s.stats.groups,
 		FailedGroups: s.stats.failedGroups, FailedRecords: s.stats.failedRecords,
 		LostRecords: s.stats.lostRecords, LostBytes: s.stats.lostBytes,

@@ -25,7 +25,7 @@ func startAdmin(addr string, metrics prometheus.Gatherer, ready func(context.Con
 	if err != nil {
 		return nil, fmt.Errorf("aggregate.admin_listen: cannot listen on %s: %w", addr, err)
 	}
-	a := &admin{http: gatewayadmin.New(metrics, ready), listener: ln}
+	a := &admin{http: gatewayadmin.New(metrics, ready, nil), listener: ln}
 	go a.serve()
 	return a, nil
 }

@@ -105,7 +105,7 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 		Sealer:     seal.NewSealer(keys.Newest, rand.Reader),
 		Pseudonyms: seal.NewPseudonymizer(keys.Oldest),
 		Now:        time.Now, Entropy: rand.Reader, Logger: opt.Logger,
-		Registerer: opt.Registry, Gatherer: opt.Registry,
+		Registerer: opt.Registry, Gatherer: opt.Registry, Signals: g.Log.Signals,
 	})
 	return err
 }
@@ -173,7 +173,9 @@ func (g *Gateway) openLog(ctx context.Context, cfg *config.Config, opt Options) 
 		return err
 	}
 	g.Name = cfg.Gateway.Region + "/" + id
-	client, err := kgo.NewClient(append(cfg.Kafka.ClientOptions("clickgate-gateway"), cfg.Kafka.ProducerOptions()...)...)
+	flushes := &durable.Flushes{}
+	options := append(cfg.Kafka.ClientOptions("clickgate-gateway"), cfg.Kafka.ProducerOptions()...)
+	client, err := kgo.NewClient(append(options, kgo.WithHooks(flushes))...)
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}
@@ -186,6 +188,7 @@ func (g *Gateway) openLog(ctx context.Context, cfg *config.Config, opt Options) 
 		Spool: disk, Backlog: recovery.Records, Client: client, Topics: g.Topics,
 		Gateway: g.Name, Boot: boot, AckDeadline: cfg.Kafka.AckDeadline, KafkaAway: away, Now: time.Now,
 		Logger: opt.Logger, Registerer: opt.Registry, StoredThrough: opt.StoredThrough,
+		Flushes: flushes, MaxBuffered: int64(cfg.Kafka.MaxBuffered), MaxBufferedBytes: int64(cfg.Kafka.MaxBufferedSize),
 	})
 	return err
 }

@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "write docs/metrics.md anew")
 // may not be used: values that senders choose would grow without end.
 var bounds = map[string]string{
 	"cause":   "causes in the program's text",
+	"class":   "classes of requests: paid, organic, demoted, bulk",
 	"code":    "status codes, or error codes of docs/api.md",
 	"entry":   "ways that a click may come: c, b, batch, log",
 	"kind":    "kinds of log lines",

@@ -30,7 +30,7 @@ const module = "clickgate"
 // what is in gateway/ beside the folders named before it.
 var stages = []string{
 	"testdata",
-	"gateway/click", "gateway/edge", "gateway/admit", "gateway/token", "gateway/seal", "gateway/rawlog", "gateway/control",
+	"gateway/click", "gateway/edge", "gateway/admit", "gateway/hints", "gateway/token", "gateway/seal", "gateway/rawlog", "gateway/control",
 	"gateway/stream", "gateway/spool", "gateway/durable", "gateway/admin", "gateway",
 	"scoring", "aggregate", "timescale", "alerts", "cmd",
 }

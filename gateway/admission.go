@@ -47,7 +47,7 @@ func (s *Server) newAdmission() error {
 	s.admission = admission{
 		gate:      admit.NewGate(cfg, admit.Dependencies{MaxLimit: most, Now: s.dep.Now, Signals: s.signals, Seed: n}),
 		reuse:     admit.NewReuse(&cfg, n+1),
-		addresses: admit.NewAddresses(&cfg, n+2),
+		addresses: admit.NewAddresses(&cfg, s.dep.Hints.Seed(n+2)),
 		quota:     admit.NewQuota(&cfg, n+3),
 		memory:    []process.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/gomemlimit:bytes"}},
 		files:     min(float64(s.cfg.Limits.MaxConnections), fileLimit()),

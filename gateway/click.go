@@ -72,6 +72,9 @@ func (s *Server) record(e *event, countLoss bool) result {
 // answerOne answers a click by what became of its record, never by its verdict.
 func (s *Server) answerOne(ctx *fasthttp.RequestCtx, r route, e *event, landing string, res result) {
 	c := &e.click
+	if e.first && res == recorded {
+		s.dep.Hints.Used(c.TenantID, c.ClickID, e.token.IssuedAt)
+	}
 	e.first = e.first && res == failed
 	switch {
 	case res == recorded:

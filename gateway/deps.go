@@ -10,6 +10,7 @@ import (
 	"clickgate/gateway/click"
 	"clickgate/gateway/control"
 	"clickgate/gateway/durable"
+	"clickgate/gateway/hints"
 	"clickgate/gateway/seal"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,6 +54,8 @@ type Dependencies struct {
 	// and Files are the server's own. Nil leaves the limit of requests in flight
 	// at its highest.
 	Signals func() admit.Signals
+	// Hints are what the gateways of a fleet know of each other; nil for one alone.
+	Hints *hints.Hints
 }
 
 func (d *Dependencies) check() error {

@@ -286,7 +286,12 @@ func (l *lockedBuffer) String() string {
 
 func newRig(tb testing.TB, change func(*Config)) *rig {
 	tb.Helper()
-	r := newIdleRig(tb, change)
+	return newIdleRig(tb, change).start()
+}
+
+func (r *rig) start() *rig {
+	tb := r.tb
+	tb.Helper()
 	r.srv.listen = func(_, addr string) (net.Listener, error) {
 		if addr == r.srv.cfg.AdminListen {
 			return net.Listen("tcp", "127.0.0.1:0")

@@ -132,6 +132,7 @@ func (s *Server) Start() error {
 	if s.dep.Signals != nil {
 		s.running.Go(func() { s.admission.gate.Run(ctx) })
 	}
+	s.running.Go(func() { s.dep.Hints.Run(ctx, s.admission.addresses) })
 	s.running.Go(func() { s.ended(s.http.Serve(ln)) })
 	s.running.Go(func() { s.ended(s.admin.Serve(adminLn)) })
 	return nil

@@ -15,6 +15,7 @@ type Addresses struct {
 	sketch       sketch
 	exact        rateTable
 	narrow, wide addressRate
+	fleet        fleet
 }
 
 // addressRate is a bound per second; 0 is none.
@@ -44,17 +45,30 @@ func (a *Addresses) Over(ip netip.Addr, at int64) bool {
 	if ip.Is4() {
 		narrow, wide = 32, 24
 	}
-	over := a.count(a.seed.prefix(ip, narrow), &a.narrow, at)
-	return a.count(a.seed.prefix(ip, wide), &a.wide, at) || over
+	over := a.count(narrowKey(a.seed.prefix(ip, narrow)), &a.narrow, at)
+	return a.count(wideKey(a.seed.prefix(ip, wide)), &a.wide, at) || over
 }
 
 // count counts a key. The sketch may count too much, never too little; so nobody
 // is called over by it alone.
 func (a *Addresses) count(key uint64, r *addressRate, at int64) bool {
-	if r.most == 0 || a.sketch.add(key, at) <= float64(r.most) {
+	if r.most == 0 {
 		return false
 	}
-	_, ok, _ := a.exact.take(key, r.rate, at*1000)
+	sent := a.sketch.add(key, at)
+	if sent*heavyPart > float64(r.most) {
+		a.fleet.note(key)
+	}
+	own := r.rate
+	if share := a.fleet.share(key); share < 1 {
+		most := max(1, int(share*float64(r.most)))
+		if own = perSecond(most, most); sent <= float64(most) {
+			return false
+		}
+	} else if sent <= float64(r.most) {
+		return false
+	}
+	_, ok, _ := a.exact.take(key, own, at*1000)
 	return !ok
 }
 

@@ -16,6 +16,7 @@ import (
 	"clickgate/gateway"
 	"clickgate/gateway/control"
 	"clickgate/gateway/durable"
+	"clickgate/gateway/hints"
 	"clickgate/gateway/seal"
 	"clickgate/gateway/spool"
 	"clickgate/gateway/stream"
@@ -100,12 +101,18 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 			return err
 		}
 	}
+	fleet, err := hints.New(cfg.Redis, hints.Dependencies{
+		Seed: keys.Oldest.Seed("hints"), Now: time.Now, Logger: opt.Logger, Registerer: opt.Registry,
+	})
+	if err != nil {
+		return err
+	}
 	g.Server, err = gateway.New(cfg.Gateway, gateway.Dependencies{
 		Control: g.Control, Log: g.Log, Scorer: scorer,
 		Sealer:     seal.NewSealer(keys.Newest, rand.Reader),
 		Pseudonyms: seal.NewPseudonymizer(keys.Oldest),
 		Now:        time.Now, Entropy: rand.Reader, Logger: opt.Logger,
-		Registerer: opt.Registry, Gatherer: opt.Registry, Signals: g.Log.Signals,
+		Registerer: opt.Registry, Gatherer: opt.Registry, Signals: g.Log.Signals, Hints: fleet,
 	})
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"clickgate/alerts/pagerduty"
 	"clickgate/gateway"
 	"clickgate/gateway/durable"
+	"clickgate/gateway/hints"
 	"clickgate/gateway/spool"
 	"clickgate/gateway/stream"
 	"clickgate/scoring"
@@ -25,6 +26,7 @@ type Config struct {
 	Spool     spool.Config     `yaml:"spool"`
 	Durable   durable.Config   `yaml:"durable"`
 	Kafka     stream.Config    `yaml:"kafka"`
+	Redis     hints.Config     `yaml:"redis"`
 	Control   Control          `yaml:"control"`
 	Keys      Keys             `yaml:"keys"`
 	Store     Store            `yaml:"store"`
@@ -115,6 +117,7 @@ func DefaultConfig() Config {
 		Spool:     spool.DefaultConfig(),
 		Durable:   durable.DefaultConfig(),
 		Kafka:     stream.DefaultConfig(),
+		Redis:     hints.DefaultConfig(),
 		Aggregate: aggregate.DefaultConfig(),
 		Scoring:   scoring.DefaultConfig(),
 		Alerts:    alerts.DefaultConfig(),
@@ -219,6 +222,7 @@ func (l *Loaded) Validate(use Use) error {
 	add(ForGateway|ForStandalone, l.Gateway.Validate)
 	add(ForGateway|ForStandalone, l.Spool.Validate)
 	add(ForGateway|ForStandalone, l.Durable.Validate)
+	add(ForGateway|ForStandalone, l.Redis.Validate)
 	add(ForGateway|ForAggregate|ForStandalone, l.Scoring.Validate)
 	if use&(ForGateway|ForAggregate) != 0 || len(l.Kafka.Brokers) > 0 {
 		add(ForGateway|ForAggregate|ForStandalone, l.Kafka.Validate)

@@ -20,6 +20,7 @@ var update = flag.Bool("update", false, "write docs/metrics.md anew")
 // bounds says of every label what keeps its values few. A label that is not here
 // may not be used: values that senders choose would grow without end.
 var bounds = map[string]string{
+	"answer":  "answers in the program's text",
 	"cause":   "causes in the program's text",
 	"class":   "classes of requests: paid, organic, demoted, bulk",
 	"code":    "status codes, or error codes of docs/api.md",

@@ -60,7 +60,7 @@ func processConfig(t *testing.T) *config.Config {
 	const any = "127.0.0.1:0"
 	cfg, err := config.Load(config.Source{Data: t.TempDir(), Set: []string{
 		"gateway.listen=" + any, "gateway.admin_listen=" + any, "gateway.batch.listen=" + any, "console.listen=" + any,
-		"aggregate.admin_listen=" + any,
+		"aggregate.admin_listen=" + any, "redis.addr=127.0.0.1:1",
 	}})
 	if err != nil {
 		t.Fatal(err)

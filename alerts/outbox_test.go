@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"clickgate/aggregate"
+	"clickgate/alerts/pagerduty"
 	"clickgate/alerts/pagerduty/standin"
 
 	"pgregory.net/rapid"
@@ -22,20 +24,35 @@ type teller struct {
 	*rig
 	fence  int64
 	sender *sender
-	plan   func([]aggregate.Page) plan // of the sender
+	wrong  mistake
 	all    map[int]*aggregate.Incident
 }
 
-func newTeller(r *rig) *teller {
-	t := &teller{rig: r, plan: planPages, all: map[int]*aggregate.Incident{}}
+// mistake is what a sender is made to do wrong; the zero value does nothing wrong.
+type mistake struct {
+	plan  func([]aggregate.Page) plan
+	store func(Store) Store
+	pager func(process int, p Pager) Pager
+}
+
+func newTeller(r *rig, wrong mistake) *teller {
+	t := &teller{rig: r, wrong: wrong, all: map[int]*aggregate.Incident{}}
 	t.restart(r.store)
 	return t
 }
 
 // restart is a new process on the store.
 func (t *teller) restart(store Store) {
+	if t.wrong.store != nil {
+		store = t.wrong.store(store)
+	}
 	t.sender, t.fence = t.rig.sender(store)
-	t.sender.plan = t.plan
+	if t.wrong.plan != nil {
+		t.sender.plan = t.wrong.plan
+	}
+	if t.wrong.pager != nil {
+		t.sender.pager = t.wrong.pager(t.services, t.sender.pager)
+	}
 }
 
 func (t *teller) put(n int, a aggregate.PageAction) {
@@ -90,7 +107,7 @@ func bubble(t *testing.T, f func(*teller)) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		defer r.close()
-		f(newTeller(r))
+		f(newTeller(r, mistake{}))
 		r.settled()
 	})
 }
@@ -253,25 +270,6 @@ func TestRefusedForGood(t *testing.T) {
 	})
 }
 
-// TestStorm: many incidents at once go out within the budget, one call for each.
-func TestStorm(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := newMemoryRig(t)
-		p := newTeller(r)
-		const many = 150
-		for n := range many {
-			p.trigger(n)
-			p.trigger(n)
-		}
-		p.must(p.flush(4 * time.Minute))
-		if n := len(p.pager.Calls()); n != many {
-			t.Errorf("%d calls for %d incidents", n, many)
-		}
-		r.settled()
-	})
-}
-
 // op is one event of a random history.
 type op struct {
 	what     int // see playAny
@@ -325,12 +323,11 @@ func (t *teller) playAny(ops []op) (opens map[int]int) {
 
 // judgeHistory plays one history on a store in memory and returns what is wrong in
 // the end, and how many alerts and faulty calls there were.
-func judgeHistory(t *testing.T, ops []op, plan func([]aggregate.Page) plan) (problems []string, alerts, faulty int) {
+func judgeHistory(t *testing.T, ops []op, wrong mistake) (problems []string, alerts, faulty int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newMemoryRig(t)
-		p := newTeller(r)
-		p.plan, p.sender.plan = plan, plan
+		p := newTeller(r, wrong)
 		opens := p.playAny(ops)
 		problems = r.problems()
 		if pending, err := r.store.PendingPages(t.Context()); err != nil || len(pending) > 0 {
@@ -363,7 +360,7 @@ func TestAnyHistory(t *testing.T) {
 	alerts, faulty := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		ops := drawOps(func(below int) int { return rapid.IntRange(0, below-1).Draw(rt, "") })
-		problems, a, f := judgeHistory(t, ops, planPages)
+		problems, a, f := judgeHistory(t, ops, mistake{})
 		alerts, faulty = alerts+a, faulty+f
 		if len(problems) > 0 {
 			rt.Fatalf("%q in history %+v", problems, ops)
@@ -387,36 +384,67 @@ func TestHistoriesCatchMistakes(t *testing.T) {
 		}
 	}
 	for name, c := range map[string]struct {
-		plan func([]aggregate.Page) plan
+		mistake
 		want string
 	}{
-		"what may have arrived is forgotten": {doubt(false), "PagerDuty has"},
-		"a resolve is sent whatever arrived": {func(pending []aggregate.Page) plan {
+		"what may have arrived is forgotten": {mistake{plan: doubt(false)}, "PagerDuty has"},
+		"a resolve is sent whatever arrived": {mistake{plan: func(pending []aggregate.Page) plan {
 			p := planPages(pending)
 			if n := len(pending); n > 0 && pending[n-1].Action == aggregate.PageResolve {
 				p.next = &pending[n-1]
 				p.ends = slices.DeleteFunc(p.ends, func(e aggregate.PageEnd) bool { return e.Seq == p.next.Seq })
 			}
 			return p
-		}, "lone resolves"},
-		"an end that was not told is dropped": {func(pending []aggregate.Page) plan {
+		}}, "lone resolves"},
+		"an end that was not told is dropped": {mistake{plan: func(pending []aggregate.Page) plan {
 			p := planPages(pending)
 			if p.next != nil && p.next.Action == aggregate.PageResolve && p.next.Attempts > 0 {
 				p.ends, p.next = append(p.ends, aggregate.PageEnd{Seq: p.next.Seq, Outcome: aggregate.PageCollapsed}), nil
 			}
 			return p
-		}, "PagerDuty has"},
+		}}, "PagerDuty has"},
+		"a page is marked as sent before it is": {mistake{store: func(s Store) Store { return hasty{s} }}, "PagerDuty has"},
+		"a page is not noted before the call":   {mistake{store: func(s Store) Store { return forgetful{s} }}, "PagerDuty has"},
+		"a new process uses a new key":          {mistake{pager: func(n int, p Pager) Pager { return renaming{p, n} }}, "PagerDuty has"},
 	} {
 		r := rand.New(rand.NewPCG(1, 1))
 		caught := false
 		for n := 0; n < 300 && !caught; n++ {
-			problems, _, _ := judgeHistory(t, drawOps(r.IntN), c.plan)
+			problems, _, _ := judgeHistory(t, drawOps(r.IntN), c.mistake)
 			caught = strings.Contains(strings.Join(problems, "; "), c.want)
 		}
 		if !caught {
 			t.Errorf("%s: no history shows it", name)
 		}
 	}
+}
+
+// hasty settles a page when it is only about to be sent.
+type hasty struct{ Store }
+
+func (h hasty) AttemptPage(ctx context.Context, fence, seq int64, now time.Time) error {
+	if err := h.Store.AttemptPage(ctx, fence, seq, now); err != nil {
+		return err
+	}
+	return h.SettlePages(ctx, fence, now, []aggregate.PageEnd{{Seq: seq, Outcome: aggregate.PageSent}})
+}
+
+// forgetful does not note attempts.
+type forgetful struct{ Store }
+
+func (forgetful) AttemptPage(context.Context, int64, int64, time.Time) error { return nil }
+
+// renaming makes keys that only one process knows, but for the first.
+type renaming struct {
+	Pager
+	process int
+}
+
+func (r renaming) Send(ctx context.Context, e *pagerduty.Event) error {
+	if r.process > 1 {
+		e.DedupKey += fmt.Sprint("/", r.process)
+	}
+	return r.Pager.Send(ctx, e)
 }
 
 // TestPlan: what is told, and what not, for each state of the outbox.

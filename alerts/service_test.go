@@ -18,6 +18,7 @@ type live struct {
 	*rig
 	attack   atomic.Bool
 	behind   bool // the aggregator stores nothing
+	quiet    bool // nobody clicks
 	backlog  []int64
 	attacked map[int64]bool
 }
@@ -56,6 +57,9 @@ func (l *live) run(n int) {
 			continue
 		}
 		for _, m := range l.backlog {
+			if l.quiet {
+				break
+			}
 			rows := usual
 			if l.attacked[m] {
 				rows = attacked(0, 0, 9000)

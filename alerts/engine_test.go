@@ -2,6 +2,8 @@ package alerts
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -260,6 +262,103 @@ func TestRepeats(t *testing.T) {
 	}
 	if !slices.ContainsFunc(h.last[h.opened[0]].Series, func(s aggregate.IncidentSeries) bool { return s.Kind == repeatedShare }) {
 		t.Error("no share of repeats among the series")
+	}
+}
+
+// TestCampaignEnds: a large campaign that ends is one incident, named after what
+// fell, that is over when the end is usual, and is not told again.
+func TestCampaignEnds(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	h.pass(90, append(slices.Clone(usual), row("winter", "blog", 500, 5))...)
+	h.pass(6*60, usual...)
+	if len(h.opened) != 1 {
+		t.Fatalf("pages %q", h.pages)
+	}
+	i := h.last[h.opened[0]]
+	if i.Open() {
+		t.Fatalf("it is open for good: pages %q", h.pages)
+	}
+	if lasted := (i.ResolvedAt - i.OpenedAt) / minuteMicros; lasted < 10 || lasted > 180 || i.Money["EUR"] != 0 {
+		t.Errorf("it lasted %d minutes, money %v", lasted, i.Money)
+	}
+}
+
+// TestCampaignBegins: a series that appears for the first time has no past to be
+// strange against, and those that hardly feel it stay calm.
+func TestCampaignBegins(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	big := []aggregate.MinuteCount{row("huge", "portal", 100_000, 1000)}
+	h.pass(90, big...)
+	h.pass(90, append(slices.Clone(big), row("new", "blog", 600, 6))...)
+	h.want("a campaign begins")
+	h.pass(2, append(slices.Clone(big), row("new", "blog", 600, 3000))...)
+	if len(h.opened) != 1 {
+		t.Errorf("an attack on the new campaign: pages %q", h.pages)
+	}
+}
+
+// TestSmallTraffic: a few clicks, however they jump, and none at all ring nobody.
+func TestSmallTraffic(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	for n := range 600 {
+		valid, invalid := []int64{0, 1, 0, 30, 2, 0, 90, 5}[n%8], []int64{0, 0, 9, 0}[n%4]
+		if n%100 < 40 { // whole pauses, with rows and without
+			h.pass(1)
+			continue
+		}
+		h.pass(1, row("tiny", "blog", valid, invalid))
+	}
+	h.pass(600)
+	h.want("small traffic")
+	if len(h.engine.series) == 0 {
+		t.Error("nothing was watched")
+	}
+}
+
+// TestMorningRamp: campaigns that wake up and fall asleep every day ring on no day
+// from the fourth on, through the engine and the hours that a restart reads.
+func TestMorningRamp(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(3, 4))
+	level := func(n int) float64 { return 300 + 280*math.Sin((float64(n%1440)/60-9)*math.Pi/12) }
+	noisy := func(n int) int64 { return int64(max(0, level(n)+r.NormFloat64()*math.Sqrt(level(n)))) }
+	h := newHistory(t)
+	var past []aggregate.MinuteCount
+	for n := range 4 * 1440 {
+		one := row("spring", "news", noisy(n), 3)
+		one.Minute = h.minute - h.minute%(60*minuteMicros)
+		past = append(past, one)
+		h.minute += minuteMicros
+	}
+	h.engine.rememberHours(past)
+	for n := range 2 * 1440 {
+		h.pass(1, row("spring", "news", noisy(n), 3))
+	}
+	h.want("mornings")
+	h.pass(2, row("spring", "news", 6000, 3)) // midnight
+	if len(h.opened) != 1 {
+		t.Errorf("an attack at night: pages %q", h.pages)
+	}
+}
+
+// TestStormIsCheap: all series that are watched turn strange at once. The work is
+// that of the counts, not of each pair of series: it would take hours.
+func TestStormIsCheap(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t)
+	storm := func(invalid int64) (rows []aggregate.MinuteCount) {
+		for n := range 4500 {
+			rows = append(rows, row(fmt.Sprint("c", n), fmt.Sprint("p", n), 200, invalid))
+		}
+		return rows
+	}
+	h.pass(16, storm(2)...)
+	h.pass(3, storm(900)...)
+	if len(h.opened) != 1 || len(h.last[h.opened[0]].Series) < 9000 {
+		t.Errorf("%d incidents", len(h.opened))
 	}
 }
 

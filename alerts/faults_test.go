@@ -75,17 +75,9 @@ func (blind) PageCalls(context.Context, int64, int64) (int64, error) { return 0,
 // TestStormCatchesMistakes: a budget that dies with its process is found.
 func TestStormCatchesMistakes(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		mistake
-		want string
-	}{
-		"the budget is forgotten":               {mistake{store: func(s Store) Store { return blind{s} }}, "61 calls within"},
-		"a page is marked as sent before it is": {mistake{store: func(s Store) Store { return hasty{s} }}, ""},
-	} {
-		problems, _ := storm(t, c.mistake)
-		if caught := strings.Contains(strings.Join(problems, "; "), "61 calls within"); caught != (c.want != "") {
-			t.Errorf("%s: %q", name, problems)
-		}
+	problems, _ := storm(t, mistake{store: func(s Store) Store { return blind{s} }})
+	if !strings.Contains(strings.Join(problems, "; "), "61 calls within") {
+		t.Errorf("found %q", problems)
 	}
 }
 
@@ -348,7 +340,7 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// TestTwoGateways: one gateway dies and its campaigns fall silent; that is told once
+// TestGatewayDies: one gateway of two dies and its campaigns fall silent; that is told once
 // it is sure, not before.
 func TestGatewayDies(t *testing.T) {
 	play(t, func(l *live) {

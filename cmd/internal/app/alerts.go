@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"time"
@@ -44,8 +45,10 @@ func NewAlertService(cfg *config.Config, store alerts.Store, opt Options) (*aler
 	if err != nil {
 		return nil, err
 	}
+	// Containers may share a host name and a process id; no two processes may share a
+	// lease.
 	dep := alerts.Dependencies{
-		Store: store, Pager: pager, Calls: cfg.PagerDuty.CallsPerMinute, Owner: owner(), Now: time.Now, Logger: opt.Logger,
+		Store: store, Pager: pager, Calls: cfg.PagerDuty.CallsPerMinute, Owner: owner() + " " + rand.Text()[:8], Now: time.Now, Logger: opt.Logger,
 	}
 	if opt.Registry != nil {
 		dep.Registerer = opt.Registry

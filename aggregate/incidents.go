@@ -49,6 +49,11 @@ type Incidents interface {
 	// AttemptPage notes, before the call, that a page is about to be sent: after a
 	// crash it may have arrived.
 	AttemptPage(ctx context.Context, fence, seq int64, now time.Time) error
+	// PageCalls returns how many calls the attempts of (from, to] were, among the
+	// newest PagesCounted pages. A page keeps its last attempt alone; one that was
+	// tried before may count up to MaxPageCalls times, so the number is never too low
+	// for senders that wait between attempts.
+	PageCalls(ctx context.Context, from, to int64) (int64, error)
 	// SettlePages ends pending pages.
 	SettlePages(ctx context.Context, fence int64, now time.Time, ends []PageEnd) error
 	// RefusedPages returns the newest pages that PagerDuty refused for good.
@@ -150,6 +155,12 @@ type PageAction uint8
 const (
 	PageTrigger PageAction = 1
 	PageResolve PageAction = 2
+)
+
+// Bounds of Incidents.PageCalls.
+const (
+	PagesCounted = 10_000
+	MaxPageCalls = 5
 )
 
 // IncidentPut is an incident's new state, and what to tell about it, if anything.

@@ -12,7 +12,7 @@ type Config struct {
 	AdminListen string `yaml:"admin_listen"` // health and metrics of `clickgate alerts`; empty for none
 
 	Settle   time.Duration `yaml:"settle"`   // after its end, before a minute is judged
-	Patience time.Duration `yaml:"patience"` // how much longer while the store has nothing newer
+	Patience time.Duration `yaml:"patience"` // with a gateway that says nothing while others do; then it is gone
 
 	MinClicks     int     `yaml:"min_clicks"`     // fewer than these are never strange
 	OpenScore     float64 `yaml:"open_score"`     // spreads off, in two of three minutes
@@ -62,7 +62,7 @@ func (c *Config) Validate() error {
 		low, high time.Duration
 	}{
 		{"settle", c.Settle, 0, 10 * time.Minute},
-		{"patience", c.Patience, 0, time.Hour},
+		{"patience", c.Patience, 2 * time.Minute, time.Hour},
 		{"reopen_within", c.ReopenWithin, 0, 24 * time.Hour},
 		{"update_every", c.UpdateEvery, 5 * time.Minute, 24 * time.Hour},
 	} {

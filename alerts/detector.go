@@ -86,9 +86,11 @@ func (c *DetectorConfig) Validate() error {
 //
 // What was far off enters the baseline only as far as the point where it would be
 // strange. So an attack that lasts does not become its own yardstick soon, while
-// a level that really changed is taken for usual after an hour or two; and who
-// creeps up slowly enough for the recent past is still measured against the hours
-// of other days, at a third of their score.
+// a level that really changed is taken for usual after an hour or two. Who creeps up
+// slowly enough for the recent past is found by the mean of that past, measured
+// against the hours of other days; half of that score counts by itself, until it has
+// been told for a window: what stays after that is the new level, although it will
+// be weeks before the other days say so.
 type Detector struct {
 	cfg   DetectorConfig
 	past  []float64 // ring
@@ -97,6 +99,7 @@ type Detector struct {
 	quiet int    // calm points in a row
 	open  bool
 	hours *hours
+	grown int // points on which the other days alone kept it strange; Window of them: told
 
 	sorted []float64 // scratch
 	// Of the last point, for evidence.
@@ -144,6 +147,7 @@ func (d *Detector) observe(t time.Time, value float64, p point) (float64, State)
 	}
 	if len(d.past) < d.cfg.Warmup {
 		d.Expected = value
+		d.judge(0) // one that was strange before a restart has to find its end
 		d.take(t, value)
 		return 0, d.State()
 	}
@@ -151,14 +155,25 @@ func (d *Detector) observe(t time.Time, value float64, p point) (float64, State)
 	score := robust(value, median, spread)
 	d.Expected = median
 	if d.hours != nil {
-		if m, s, ok := d.hours.at(t, spread); ok {
-			score = both(score, robust(value, m, s))
-		}
+		score = d.seasonal(t, value, score, spread)
 	}
-	d.judge(d.counted(score, p))
-	limit := d.cfg.Open * spread
-	d.take(t, max(median-limit, min(median+limit, value)))
+	counted := d.counted(score, p)
+	d.judge(counted)
+	d.take(t, d.usual(value, median, spread, counted))
 	return score, d.State()
+}
+
+// usual is what of a value enters the baseline. A fall that does not count enters
+// whole, so that pauses are known as such.
+func (d *Detector) usual(value, median, spread, counted float64) float64 {
+	limit := d.cfg.Open * spread
+	switch {
+	case value > median+limit:
+		return median + limit
+	case value < median-limit && counted > 0:
+		return median - limit
+	}
+	return value
 }
 
 // counted returns how strange a score is to this detector, 0 where it must not be.
@@ -262,21 +277,55 @@ func smallestStep(sorted []float64, value float64) float64 {
 	return least
 }
 
-// creep is how much of a score against other days counts by itself.
-const creep = 1.0 / 3
+// creep is how much of the score of the recent mean counts by itself.
+const creep = 0.5
 
-// both joins the score against the recent past with that against earlier days: the
-// smaller one when they agree on a direction, and never less than a third of the
-// latter.
-func both(recent, days float64) float64 {
+// seasonal joins the score against the recent past with that against earlier days:
+// the smaller one when they agree on a direction, and never less than half of how
+// far the mean of the recent past is above the hours of earlier days.
+func (d *Detector) seasonal(t time.Time, value, recent, spread float64) float64 {
+	median, usual, ok := d.hours.at(t)
+	if !ok {
+		return recent
+	}
 	joined := 0.0
-	if recent*days > 0 {
+	if days := robust(value, median, max(usual, spread)); recent*days > 0 {
 		joined = math.Copysign(min(math.Abs(recent), math.Abs(days)), days)
 	}
-	if alone := creep * days; math.Abs(alone) > math.Abs(joined) {
-		return alone
+	if slow := d.slow(t, median, usual); joined >= 0 && slow > joined {
+		return slow
 	}
 	return joined
+}
+
+// slow is how far the recent past has crept above what earlier days had, 0 once that
+// was told for long enough.
+func (d *Detector) slow(t time.Time, median, usual float64) float64 {
+	if len(d.past) < d.cfg.Window {
+		return 0
+	}
+	// The window reaches into the hour before, which may be a busier one.
+	if m, s, ok := d.hours.at(t.Add(-time.Hour)); ok && m > median {
+		median, usual = m, s
+	}
+	floor := zscore.CountFloor(math.Abs(median), d.cfg.Unit)
+	slow := creep * robust(mean(d.past), median, max(usual, floor))
+	switch {
+	case slow < d.cfg.Close:
+		d.grown = 0
+	case d.grown >= d.cfg.Window:
+		return 0
+	case d.open:
+		d.grown++
+	}
+	return slow
+}
+
+func mean(values []float64) (m float64) {
+	for _, v := range values {
+		m += v / float64(len(values)) // parts first: the sum of huge values would overflow
+	}
+	return m
 }
 
 // level returns the median of the past, and whether it is a baseline.

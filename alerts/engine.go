@@ -68,10 +68,7 @@ type Finding struct {
 type Judgement struct {
 	Minute   int64     // Unix microseconds
 	Findings []Finding // by series and kind
-	// Shares tells how many events of the minute two series of a tenant have in
-	// common.
-	cells map[cell]int64
-	sizes map[SeriesKey]int64
+	cells    map[cell]int64
 }
 
 // cell is the finest thing that is counted.
@@ -85,7 +82,8 @@ func (c cell) keys() [3]SeriesKey {
 type Engine struct {
 	cfg    Config
 	series map[SeriesKey]*series
-	cut    int64 // series that found no room
+	cells  map[cell]int64 // events of late, older ones for less: a silence has no clicks to share
+	cut    int64          // series that found no room
 }
 
 // series is one line of counts with its detectors.
@@ -104,14 +102,19 @@ type counts struct {
 
 // NewEngine returns an engine of a valid configuration, without any past.
 func NewEngine(cfg Config) *Engine {
-	return &Engine{cfg: cfg, series: map[SeriesKey]*series{}}
+	return &Engine{cfg: cfg, series: map[SeriesKey]*series{}, cells: map[cell]int64{}}
 }
 
 // Judge takes in one minute. Minutes come in order, each once, also those without
 // any counts; rows of other minutes are a mistake of the caller.
 func (e *Engine) Judge(minute int64, rows []aggregate.MinuteCount) Judgement {
-	j := Judgement{Minute: minute, cells: map[cell]int64{}, sizes: map[SeriesKey]int64{}}
-	e.fill(minute, rows, &j)
+	j := Judgement{Minute: minute, cells: e.cells}
+	for c, n := range e.cells {
+		if e.cells[c] = n * 9 / 10; n < 2 {
+			delete(e.cells, c)
+		}
+	}
+	e.fill(minute, rows)
 	at := time.UnixMicro(minute).UTC()
 	for _, key := range slices.SortedFunc(maps.Keys(e.series), SeriesKey.compare) {
 		s := e.series[key]
@@ -123,14 +126,12 @@ func (e *Engine) Judge(minute int64, rows []aggregate.MinuteCount) Judgement {
 }
 
 // fill spreads rows over the series they belong to.
-func (e *Engine) fill(minute int64, rows []aggregate.MinuteCount, j *Judgement) {
+func (e *Engine) fill(minute int64, rows []aggregate.MinuteCount) {
 	for i := range rows {
 		r := &rows[i]
 		c := cell{r.TenantID, r.SourceID, r.CampaignID, r.PublisherID}
-		n := sum(&r.Counts)
-		j.cells[c] += n
+		e.cells[c] += sum(&r.Counts)
 		for _, key := range c.keys() {
-			j.sizes[key] += n
 			s := e.of(key)
 			if s == nil {
 				continue
@@ -303,6 +304,27 @@ func (e *Engine) rememberHours(rows []aggregate.MinuteCount) {
 		if s := e.of(k.SeriesKey); s != nil {
 			s.detectors[0].hours.set(k.hour, float64(n)/60)
 			s.seen = max(s.seen, k.hour*60*minuteMicros)
+		}
+	}
+}
+
+// restore makes exactly the series of open incidents strange: after a restart the
+// store says what is open, not the minutes that were read again. These say how long
+// a series has been calm, or else frequent restarts would keep an incident open.
+func (e *Engine) restore(open []*aggregate.Incident) {
+	for _, s := range e.series {
+		for _, d := range s.detectors {
+			if d.open {
+				d.open, d.hits = false, 0
+			}
+		}
+	}
+	for _, i := range open {
+		for _, m := range i.Series {
+			s := e.of(SeriesKey{i.TenantID, m.Dimension, m.Key})
+			if k := slices.Index(kinds[:], m.Kind); s != nil && k >= 0 && m.To == 0 {
+				s.detectors[k].open = true
+			}
 		}
 	}
 }

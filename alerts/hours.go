@@ -60,7 +60,7 @@ func (h *hours) set(hour int64, level float64) {
 
 // at returns what is usual at t: by the same hour of the week when three weeks are
 // known, else by the same hour of the days. ok is false without three of either.
-func (h *hours) at(t time.Time, least float64) (median, spread float64, ok bool) {
+func (h *hours) at(t time.Time) (median, spread float64, ok bool) {
 	hour := hourOf(t)
 	var levels [weeks * 7]float64
 	collect := func(every int64, times int) []float64 {
@@ -79,5 +79,5 @@ func (h *hours) at(t time.Time, least float64) (median, spread float64, ok bool)
 		known = collect(24, weeks*7-1)
 	}
 	median, mad, ok := zscore.MedianMAD(known)
-	return median, max(madSigma*mad, slack*math.Abs(median), least), ok
+	return median, max(madSigma*mad, slack*math.Abs(median)), ok
 }

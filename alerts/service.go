@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"clickgate/aggregate"
+	"clickgate/alerts/pagerduty"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -19,6 +20,7 @@ type Service struct {
 	cfg     Config
 	dep     Dependencies
 	metrics *metrics
+	sender  *sender
 	open    atomic.Pointer[[]aggregate.Incident]
 	stop    context.CancelFunc
 	done    sync.WaitGroup
@@ -33,10 +35,18 @@ func (s *Service) Open() []aggregate.Incident {
 	return nil
 }
 
+// Store is what a service needs of a store: incidents, and the marks that tell how
+// far the counts are.
+type Store interface {
+	aggregate.Incidents
+	StoredMarks(ctx context.Context) ([]aggregate.StoredMark, error)
+}
+
 // Dependencies are what a service works with.
 type Dependencies struct {
-	Store      aggregate.Incidents
+	Store      Store
 	Pager      Pager
+	Calls      int    // at most, in any minute, of all processes on the store together
 	Owner      string // names this process in the lease
 	Now        func() time.Time
 	Logger     *slog.Logger
@@ -44,18 +54,24 @@ type Dependencies struct {
 }
 
 const (
-	leaseTTL = 15 * time.Second
+	// leaseTTL is longer than a call to PagerDuty may take, see callRoom.
+	leaseTTL = pagerduty.MaxTimeout + 5*time.Second
 	tick     = time.Second
-	// memoryWeeks is how far back hours are read when a service begins.
-	memoryWeeks = weeks
+	// lookEvery is how often marks are read.
+	lookEvery = 5 * time.Second
 	// farBehind bounds the minutes that are judged after a long absence: what is
-	// older is history, and nobody is to be woken for it.
+	// older is history, and nobody is to be woken for it. It also bounds how far
+	// ahead of the clock judged minutes may be.
 	farBehind = 3 * time.Hour
 )
 
 // New returns a service of a valid configuration; nothing runs before Start.
 func New(cfg Config, dep Dependencies) *Service {
-	return &Service{cfg: cfg, dep: dep, metrics: newMetrics(dep.Registerer)}
+	s := &Service{cfg: cfg, dep: dep, metrics: newMetrics(dep.Registerer)}
+	s.sender = &sender{
+		store: dep.Store, pager: dep.Pager, calls: int64(dep.Calls), now: dep.Now, logger: dep.Logger, metrics: s.metrics, plan: planPages,
+	}
+	return s
 }
 
 // Start asks for the lease, and acts while it has it, until Stop.
@@ -63,15 +79,23 @@ func (s *Service) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	s.done.Go(func() {
+		pause := tick
 		for ctx.Err() == nil {
 			err := s.term(ctx)
 			s.metrics.leader.Set(0)
+			s.metrics.pending.Set(0)
+			s.metrics.open.Set(0)
+			s.metrics.behind.Set(0)
 			s.open.Store(nil)
-			if err != nil && ctx.Err() == nil && !errors.Is(err, aggregate.ErrLeased) {
+			switch {
+			case ctx.Err() != nil || errors.Is(err, aggregate.ErrLeased):
+				pause = tick
+			default:
 				s.metrics.errors.Inc()
-				s.dep.Logger.Warn("alerts begin again", "error", err)
+				s.dep.Logger.Warn("alerts begin again", "error", err, "in", pause)
 			}
-			sleep(ctx, tick)
+			sleep(ctx, pause)
+			pause = min(2*pause, leaseTTL)
 		}
 	})
 }
@@ -112,38 +136,58 @@ func (s *Service) term(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var both sync.WaitGroup
-	for _, run := range []func(context.Context) error{
-		func(ctx context.Context) error {
+	for what, run := range map[string]func(context.Context) error{
+		"minutes are not judged": func(ctx context.Context) error {
 			if err := s.dep.Store.RenewAlerts(ctx, lease.Fence, s.dep.Now().Add(leaseTTL)); err != nil {
 				return err
 			}
 			return w.advance(ctx)
 		},
-		func(ctx context.Context) error { return w.sender.round(ctx, lease.Fence) },
+		"pages are not sent": func(ctx context.Context) error { return s.sender.round(ctx, lease.Fence) },
 	} {
-		both.Go(func() {
-			for ctx.Err() == nil {
-				if err := run(ctx); err != nil {
-					cancel(err)
-					return
-				}
-				sleep(ctx, tick)
-			}
-		})
+		both.Go(func() { cancel(s.repeat(ctx, what, run)) })
 	}
 	both.Wait()
 	return context.Cause(ctx)
 }
 
+// errUnsaved says that a minute was judged and not written: what is in memory is
+// ahead of the store, and has to be read again.
+var errUnsaved = errors.New("a judged minute could not be written")
+
+// repeat calls run once a tick until the term is over, and returns why. A store that
+// is away for a while does not end it.
+func (s *Service) repeat(ctx context.Context, what string, run func(context.Context) error) error {
+	told := ""
+	for ctx.Err() == nil {
+		err := run(ctx)
+		switch {
+		case errors.Is(err, aggregate.ErrNotLeader) || errors.Is(err, errUnsaved):
+			return err
+		case err == nil:
+			told = ""
+		case ctx.Err() == nil:
+			s.metrics.errors.Inc()
+			if told != err.Error() {
+				told = err.Error()
+				s.dep.Logger.Warn(what, "error", err)
+			}
+		}
+		sleep(ctx, tick)
+	}
+	return ctx.Err()
+}
+
 // watch is the work of one term.
 type watch struct {
 	*Service
-	fence   int64
-	judged  int64 // the last judged minute
-	engine  *Engine
-	tracker *tracker
-	sender  *sender
-	cut     int64
+	fence    int64
+	judged   int64 // the last judged minute
+	engine   *Engine
+	tracker  *tracker
+	progress *progress
+	looked   time.Time // when marks were read last
+	cut      int64
 }
 
 // begin reads what the past says: open incidents, the hours of four weeks, and the
@@ -152,7 +196,7 @@ func (s *Service) begin(ctx context.Context, lease aggregate.AlertsLease) (*watc
 	now := s.dep.Now()
 	last := floorMinute(now.Add(-s.cfg.Settle).UnixMicro()) - minuteMicros
 	judged := lease.Judged
-	if judged == 0 || last-judged > farBehind.Microseconds() {
+	if far := farBehind.Microseconds(); judged == 0 || last-judged > far || judged-last > far {
 		judged = last
 	}
 	known, err := s.dep.Store.ListIncidents(ctx, aggregate.IncidentQuery{Since: judged - s.cfg.ReopenWithin.Microseconds()})
@@ -161,31 +205,37 @@ func (s *Service) begin(ctx context.Context, lease aggregate.AlertsLease) (*watc
 	}
 	w := &watch{
 		Service: s, fence: lease.Fence, judged: judged, engine: NewEngine(s.cfg), tracker: newTracker(s.cfg, known),
-		sender: &sender{store: s.dep.Store, pager: s.dep.Pager, now: s.dep.Now, logger: s.dep.Logger, metrics: s.metrics},
+		progress: newProgress(s.cfg.Patience),
 	}
 	return w, w.remember(ctx)
 }
 
 func floorMinute(micros int64) int64 { return micros - micros%minuteMicros }
 
+// windows is how many windows of minutes are read at the beginning: enough for a
+// detector to find what crept up and was told.
+const windows = 3
+
 func (w *watch) remember(ctx context.Context) error {
-	from := w.judged - int64(memoryWeeks*weekHours)*60*minuteMicros
-	hours, err := w.dep.Store.HourCounts(ctx, from, w.judged)
+	first := w.judged - windows*int64(w.cfg.WindowMinutes)*minuteMicros
+	hours, err := w.dep.Store.HourCounts(ctx, w.judged-forgetAfter, first-first%(60*minuteMicros))
 	if err != nil {
 		return err
 	}
 	w.engine.rememberHours(hours)
-	first := w.judged - int64(2*w.cfg.WindowMinutes)*minuteMicros
 	rows, err := w.dep.Store.MinuteCounts(ctx, first, w.judged+minuteMicros)
 	if err != nil {
 		return err
 	}
 	byMinute := split(rows)
+	begun := len(hours) > 0 // an empty past is none: a new store has no baseline of zeros
 	for minute := first; minute <= w.judged; minute += minuteMicros {
-		if len(byMinute) > 0 { // an empty past is none: a new store has no baseline of zeros
+		if begun = begun || len(byMinute[minute]) > 0; begun {
 			w.engine.Judge(minute, byMinute[minute])
 		}
 	}
+	w.engine.restore(w.tracker.open)
+	w.publish()
 	return nil
 }
 
@@ -197,45 +247,74 @@ func split(rows []aggregate.MinuteCount) map[int64][]aggregate.MinuteCount {
 	return out
 }
 
-// advance judges the minutes that are whole. A minute is whole some time after its
-// end, once the store has something newer: an aggregator that lags is no dip.
+// advance judges the minutes that are whole.
 func (w *watch) advance(ctx context.Context) error {
 	for ctx.Err() == nil {
 		minute := w.judged + minuteMicros
-		end := time.UnixMicro(minute + minuteMicros)
-		now := w.dep.Now()
-		w.metrics.behind.Set(now.Sub(time.UnixMicro(minute)).Seconds())
-		if now.Before(end.Add(w.cfg.Settle)) {
-			return nil
+		w.metrics.behind.Set(w.dep.Now().Sub(time.UnixMicro(minute)).Seconds())
+		whole, err := w.whole(ctx, minute)
+		if err != nil || !whole {
+			return err
 		}
-		rows, err := w.dep.Store.MinuteCounts(ctx, minute, now.UnixMicro()+minuteMicros)
+		rows, err := w.dep.Store.MinuteCounts(ctx, minute, minute+minuteMicros)
 		if err != nil {
 			return err
 		}
-		byMinute := split(rows)
-		newer := len(byMinute) > 1 || len(byMinute) == 1 && byMinute[minute] == nil
-		if !newer && now.Before(end.Add(w.cfg.Settle+w.cfg.Patience)) {
-			return nil
-		}
-		if err := w.judge(ctx, minute, byMinute[minute]); err != nil {
+		if err := w.judge(ctx, minute, rows); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
+}
+
+// whole reports whether the store has all of a minute that was going to come within
+// the time to settle. No wall clock has a part in it but those of the gateways.
+func (w *watch) whole(ctx context.Context, minute int64) (bool, error) {
+	settled := minute + minuteMicros + w.cfg.Settle.Microseconds()
+	if w.progress.until >= settled {
+		return true, nil
+	}
+	now := w.dep.Now()
+	passed := now.Sub(w.looked)
+	if passed >= 0 && passed < lookEvery {
+		return false, nil
+	}
+	w.looked = now
+	marks, err := w.dep.Store.StoredMarks(ctx)
+	if err != nil {
+		return false, err
+	}
+	w.progress.take(marks, max(0, min(passed, 2*lookEvery))) // while this process did not run, it did not wait
+	return w.progress.until >= settled, nil
 }
 
 func (w *watch) judge(ctx context.Context, minute int64, rows []aggregate.MinuteCount) error {
 	puts := w.tracker.take(w.engine.Judge(minute, rows))
 	if err := w.dep.Store.PutIncidents(ctx, w.fence, minute, puts); err != nil {
-		return fmt.Errorf("minute %s: %w", clock(minute), err)
+		return fmt.Errorf("%w: minute %s: %w", errUnsaved, clock(minute), err)
 	}
 	w.judged = minute
+	w.metrics.judged.Inc()
 	for i := range puts {
-		if puts[i].OpenedAt == minute && puts[i].Reopened == 0 {
-			w.metrics.opened.Inc()
-			w.dep.Logger.Warn("an incident is open", "incident", puts[i].ID, "title", puts[i].Title, "severity", puts[i].Severity.String())
-		}
+		w.tell(&puts[i].Incident, minute)
 	}
+	w.publish()
+	return nil
+}
+
+// tell logs beginnings and ends.
+func (w *watch) tell(i *aggregate.Incident, minute int64) {
+	switch {
+	case !i.Open():
+		w.dep.Logger.Info("an incident is over", "incident", i.ID, "title", i.Title)
+	case i.OpenedAt == minute && i.Reopened == 0:
+		w.metrics.opened.Inc()
+		w.dep.Logger.Warn("an incident is open", "incident", i.ID, "title", i.Title, "severity", i.Severity.String())
+	}
+}
+
+// publish shows what is open.
+func (w *watch) publish() {
 	open := make([]aggregate.Incident, len(w.tracker.open))
 	for i := range open {
 		open[i] = clone(w.tracker.open[i])
@@ -245,5 +324,4 @@ func (w *watch) judge(ctx context.Context, minute int64, rows []aggregate.Minute
 	w.metrics.series.Set(float64(len(w.engine.series)))
 	w.metrics.cut.Add(float64(w.engine.cut - w.cut))
 	w.cut = w.engine.cut
-	return nil
 }

@@ -33,6 +33,7 @@ type tracker struct {
 func newTracker(cfg Config, known []aggregate.Incident) *tracker {
 	t := &tracker{cfg: cfg}
 	for i := range known {
+		known[i] = clone(&known[i])
 		if known[i].Open() {
 			t.open = append(t.open, &known[i])
 		} else {
@@ -50,22 +51,15 @@ func (t *tracker) take(j Judgement) []aggregate.IncidentPut {
 	for _, i := range t.open {
 		before[i] = i.Severity
 	}
-	strange := make(map[string]map[seriesName]bool) // by incident id
-	opened := make(map[string]int)                  // by tenant
-	for _, f := range byWeight(j.Findings) {
-		i := t.place(&f, &j, opened)
-		if strange[i.ID] == nil {
-			strange[i.ID] = map[seriesName]bool{}
-		}
-		strange[i.ID][nameOf(&f)] = true
-		t.add(i, &f, j.Minute)
-	}
+	findings := byWeight(j.Findings)
+	of := t.assign(findings, &j)
 	var puts []aggregate.IncidentPut
 	still := t.open[:0]
 	for _, i := range t.open {
-		t.end(i, strange[i.ID], j.Minute)
+		loud := t.evidence(i, of[i], j.Minute)
+		t.end(i, j.Minute)
 		was, known := before[i]
-		put := aggregate.IncidentPut{Page: t.page(i, known, was, j.Minute)}
+		put := aggregate.IncidentPut{Page: t.page(i, known, loud, was, j.Minute)}
 		put.Incident = clone(i)
 		puts = append(puts, put)
 		if i.Open() {
@@ -97,44 +91,103 @@ type seriesName struct{ dimension, id, kind string }
 
 func nameOf(f *Finding) seriesName { return seriesName{f.Dimension, f.ID, f.Kind} }
 
-// place returns the incident that a finding belongs to: the one that has its series,
-// one whose series share its clicks, one that ended shortly before, or a new one.
-func (t *tracker) place(f *Finding, j *Judgement, opened map[string]int) *aggregate.Incident {
-	var akin *aggregate.Incident
-	for _, i := range t.open {
-		if i.TenantID != f.Tenant {
-			continue
-		}
+// assign gives each finding to an incident: the one that has its series, one whose
+// strange series share its clicks, one that ended shortly before, or a new one.
+func (t *tracker) assign(findings []Finding, j *Judgement) map[*aggregate.Incident][]*Finding {
+	owners := make(map[SeriesKey]owner)
+	for n, i := range t.open {
 		for s := range i.Series {
 			x := &i.Series[s]
-			if x.Dimension == f.Dimension && x.Key == f.ID {
-				return i
+			key := SeriesKey{i.TenantID, x.Dimension, x.Key}
+			owners[key] = owner{n, owners[key].strange || x.To == 0}
+		}
+	}
+	kin := j.kin(findings, owners)
+	opened := make(map[string][]int) // places in t.open, by tenant
+	places := make([]int, len(findings))
+	for n := range findings {
+		f := &findings[n]
+		places[n] = t.place(f, owners, kin[f.SeriesKey], j.Minute, opened)
+		owners[f.SeriesKey] = owner{places[n], true}
+	}
+	storms := t.joinStorms(opened)
+	of := make(map[*aggregate.Incident][]*Finding)
+	for n, place := range places {
+		i := t.open[place]
+		if to, ok := storms[i]; ok {
+			i = to
+		}
+		of[i] = append(of[i], &findings[n])
+	}
+	t.open = slices.DeleteFunc(t.open, func(i *aggregate.Incident) bool { return storms[i] != nil })
+	return of
+}
+
+// owner is the open incident that has a series.
+type owner struct {
+	place   int // in tracker.open
+	strange bool
+}
+
+// kin returns, for each series that is strange now, the series of open incidents and
+// findings with which it has enough of the latest clicks in common.
+func (j *Judgement) kin(findings []Finding, owners map[SeriesKey]owner) map[SeriesKey][]SeriesKey {
+	wanted := make(map[SeriesKey]bool)
+	for key := range owners {
+		wanted[key] = true
+	}
+	for i := range findings {
+		wanted[findings[i].SeriesKey] = true
+	}
+	sizes := make(map[SeriesKey]int64)
+	common := make(map[[2]SeriesKey]int64)
+	for c, n := range j.cells {
+		keys := c.keys()
+		for x, a := range keys {
+			if !wanted[a] {
+				continue
 			}
-			if akin == nil && x.To == 0 && j.share(f.SeriesKey, SeriesKey{f.Tenant, x.Dimension, x.Key}) >= related {
-				akin = i
+			sizes[a] += n
+			for _, b := range keys[x+1:] {
+				if wanted[b] {
+					common[[2]SeriesKey{a, b}] += n
+				}
 			}
 		}
 	}
-	if akin != nil {
+	kin := make(map[SeriesKey][]SeriesKey)
+	for pair, n := range common {
+		a, b := pair[0], pair[1]
+		if n > 0 && float64(n) >= related*float64(min(sizes[a], sizes[b])) {
+			kin[a], kin[b] = append(kin[a], b), append(kin[b], a)
+		}
+	}
+	return kin
+}
+
+// place returns where in t.open the incident of a finding is.
+func (t *tracker) place(f *Finding, owners map[SeriesKey]owner, kin []SeriesKey, minute int64, opened map[string][]int) int {
+	if o, ok := owners[f.SeriesKey]; ok {
+		return o.place
+	}
+	akin := len(t.open)
+	for _, key := range kin {
+		if o, ok := owners[key]; ok && o.strange {
+			akin = min(akin, o.place) // the oldest
+		}
+	}
+	if akin < len(t.open) {
 		return akin
 	}
 	if i := t.reopen(f); i != nil {
-		return i
+		t.open = append(t.open, i)
+		return len(t.open) - 1
 	}
-	if opened[f.Tenant] >= t.cfg.MaxNew {
-		// A storm of incidents of one tenant is one incident: the last one takes it.
-		for _, i := range slices.Backward(t.open) {
-			if i.TenantID == f.Tenant {
-				return i
-			}
-		}
-	}
-	opened[f.Tenant]++
-	i := &aggregate.Incident{
-		ID: incidentID(f, j.Minute), TenantID: f.Tenant, Severity: aggregate.SeverityWarning, OpenedAt: j.Minute, Money: map[string]int64{},
-	}
-	t.open = append(t.open, i)
-	return i
+	t.open = append(t.open, &aggregate.Incident{
+		ID: incidentID(f, minute), TenantID: f.Tenant, Severity: aggregate.SeverityWarning, OpenedAt: minute, Money: map[string]int64{},
+	})
+	opened[f.Tenant] = append(opened[f.Tenant], len(t.open)-1)
+	return len(t.open) - 1
 }
 
 // reopen goes on with an incident of the same series that ended a short while ago.
@@ -148,26 +201,24 @@ func (t *tracker) reopen(f *Finding) *aggregate.Incident {
 		t.resolved = slices.Delete(t.resolved, n, n+1)
 		i.ResolvedAt, i.QuietSince, i.ToldAt = 0, 0, 0
 		i.Reopened++
-		t.open = append(t.open, i)
 		return i
 	}
 	return nil
 }
 
-// share returns the part of the smaller series' events that both have in common.
-func (j *Judgement) share(a, b SeriesKey) float64 {
-	smaller := min(j.sizes[a], j.sizes[b])
-	if smaller <= 0 {
-		return 0
-	}
-	common := int64(0)
-	for c, n := range j.cells {
-		keys := c.keys()
-		if slices.Contains(keys[:], a) && slices.Contains(keys[:], b) {
-			common += n
+// joinStorms says which of a tenant's new incidents are another one because they are
+// too many at once: a storm is one incident.
+func (t *tracker) joinStorms(opened map[string][]int) map[*aggregate.Incident]*aggregate.Incident {
+	storms := make(map[*aggregate.Incident]*aggregate.Incident)
+	for _, places := range opened {
+		if len(places) <= t.cfg.MaxNew {
+			continue
+		}
+		for _, p := range places[1:] {
+			storms[t.open[p]] = t.open[places[0]]
 		}
 	}
-	return float64(common) / float64(smaller)
+	return storms
 }
 
 // incidentID is a hash of what began it, so that it holds no names, stays through
@@ -180,26 +231,89 @@ func incidentID(f *Finding, minute int64) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// add notes a strange minute of a series.
-func (t *tracker) add(i *aggregate.Incident, f *Finding, minute int64) {
-	n := slices.IndexFunc(i.Series, func(x aggregate.IncidentSeries) bool {
-		return seriesName{x.Dimension, x.Key, x.Kind} == nameOf(f)
-	})
-	if n < 0 {
-		n = len(i.Series)
-		i.Series = append(i.Series, aggregate.IncidentSeries{Dimension: f.Dimension, Key: f.ID, Kind: f.Kind, From: minute})
+// evidence notes a minute's findings in their incident, and which series are calm. It
+// reports whether any is strange in this very minute, instead of waiting for enough
+// calm ones.
+func (t *tracker) evidence(i *aggregate.Incident, findings []*Finding, minute int64) (loud bool) {
+	at := make(map[seriesName]int, len(i.Series))
+	for n := range i.Series {
+		at[seriesName{i.Series[n].Dimension, i.Series[n].Key, i.Series[n].Kind}] = n
 	}
-	x := &i.Series[n]
-	x.To, x.Events, x.Excess = 0, x.Events+f.Events, x.Excess+f.Excess
-	if math.Abs(f.Score) >= math.Abs(x.Peak) {
-		x.Peak, x.PeakAt, x.Observed, x.Expected = f.Score, minute, f.Observed, f.Expected
+	strange := make(map[int]bool, len(findings))
+	risk := atRisk{}
+	for _, f := range findings {
+		n, ok := at[nameOf(f)]
+		if !ok {
+			n = len(i.Series)
+			i.Series = append(i.Series, aggregate.IncidentSeries{Dimension: f.Dimension, Key: f.ID, Kind: f.Kind, From: minute})
+			at[nameOf(f)] = n
+		}
+		strange[n] = true
+		loud = loud || math.Abs(f.Score) >= t.cfg.CloseScore
+		x := &i.Series[n]
+		x.To, x.Events, x.Excess = 0, x.Events+f.Events, x.Excess+f.Excess
+		if x.PeakAt == 0 || math.Abs(f.Score) > math.Abs(x.Peak) {
+			x.Peak, x.PeakAt, x.Observed, x.Expected = f.Score, minute, f.Observed, f.Expected
+		}
+		risk.add(f)
 	}
-	if n == 0 { // the money of the series that it is named after; the others count the same clicks
-		for currency, micros := range f.Money {
-			i.Money[currency] = min(i.Money[currency]+micros, math.MaxInt64/2)
+	for n := range i.Series {
+		if x := &i.Series[n]; !strange[n] && x.To == 0 {
+			x.To = minute
 		}
 	}
+	for currency, micros := range risk.money() {
+		i.Money[currency] = addMoney(i.Money[currency], micros)
+	}
 	i.Severity = max(i.Severity, t.severity(i.Money))
+	switch {
+	case len(strange) > 0:
+		i.QuietSince = 0
+	case i.QuietSince == 0:
+		i.QuietSince = minute
+	}
+	return loud
+}
+
+// atRisk gathers the money of a minute. One click counts in a source, a campaign
+// and a publisher, and may be beyond what was expected as volume and as invalid: so
+// the largest kind of each series counts, and the largest dimension of all.
+type atRisk map[SeriesKey]map[string]int64
+
+func (r atRisk) add(f *Finding) {
+	for currency, micros := range f.Money {
+		if r[f.SeriesKey] == nil {
+			r[f.SeriesKey] = map[string]int64{}
+		}
+		r[f.SeriesKey][currency] = max(r[f.SeriesKey][currency], micros)
+	}
+}
+
+func (r atRisk) money() map[string]int64 {
+	sums := map[string]map[string]int64{} // by dimension and currency
+	for key, money := range r {
+		if sums[key.Dimension] == nil {
+			sums[key.Dimension] = map[string]int64{}
+		}
+		for currency, micros := range money {
+			sums[key.Dimension][currency] = addMoney(sums[key.Dimension][currency], micros)
+		}
+	}
+	out := map[string]int64{}
+	for _, money := range sums {
+		for currency, micros := range money {
+			out[currency] = max(out[currency], micros)
+		}
+	}
+	return out
+}
+
+// addMoney adds without leaving 64 bits.
+func addMoney(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 func (t *tracker) severity(money map[string]int64) aggregate.Severity {
@@ -216,31 +330,34 @@ func (t *tracker) severity(money map[string]int64) aggregate.Severity {
 	return aggregate.SeverityWarning
 }
 
-// end notes which series are calm, and resolves the incident when all are: the
-// detectors have waited for calm minutes already.
-func (t *tracker) end(i *aggregate.Incident, strange map[seriesName]bool, minute int64) {
-	i.UpdatedAt, i.QuietSince = minute, minute
-	for n := range i.Series {
-		x := &i.Series[n]
-		if strange[seriesName{x.Dimension, x.Key, x.Kind}] {
-			i.QuietSince = 0
-		} else if x.To == 0 {
-			x.To = minute
-		}
-	}
+// end resolves an incident whose series are all calm: the detectors have waited for
+// calm minutes already. One that came back stays open longer each time, or else it
+// would ring as often as it flaps.
+func (t *tracker) end(i *aggregate.Incident, minute int64) {
+	i.UpdatedAt = minute
 	i.Title = title(i)
-	if i.QuietSince != 0 {
+	if i.QuietSince != 0 && minute-i.QuietSince >= t.hold(i) {
 		i.ResolvedAt = minute
 	}
 }
 
+// longestHold bounds how long an incident that came back stays open after its end.
+const longestHold = 60 * minuteMicros
+
+func (t *tracker) hold(i *aggregate.Incident) int64 {
+	if i.Reopened == 0 {
+		return 0
+	}
+	return min(int64(t.cfg.CalmMinutes)*minuteMicros<<min(i.Reopened-1, 10), longestHold)
+}
+
 // page returns what to tell about an incident in this minute, nil for nothing.
-func (t *tracker) page(i *aggregate.Incident, known bool, was aggregate.Severity, minute int64) *aggregate.NewPage {
+func (t *tracker) page(i *aggregate.Incident, known, loud bool, was aggregate.Severity, minute int64) *aggregate.NewPage {
 	action := aggregate.PageTrigger
 	switch {
 	case !i.Open():
 		action = aggregate.PageResolve
-	case !known, i.Severity > was, minute-i.ToldAt >= t.cfg.UpdateEvery.Microseconds():
+	case !known, i.Severity > was, loud && minute-i.ToldAt >= t.cfg.UpdateEvery.Microseconds():
 	default:
 		return nil
 	}
@@ -299,5 +416,8 @@ func title(i *aggregate.Incident) string {
 func clone(i *aggregate.Incident) aggregate.Incident {
 	c := *i
 	c.Series, c.Money = slices.Clone(i.Series), maps.Clone(i.Money)
+	if c.Money == nil {
+		c.Money = map[string]int64{}
+	}
 	return c
 }

@@ -235,6 +235,18 @@ func (s *Store) AttemptPage(ctx context.Context, fence, seq int64, now time.Time
 	})
 }
 
+const pageCallsSQL = `
+SELECT coalesce(sum(least(attempts, $3::bigint)), 0)::bigint FROM pages
+WHERE seq > (SELECT max(seq) FROM pages) - $4::bigint AND attempted_at > $1 AND attempted_at <= $2`
+
+// PageCalls implements aggregate.Incidents.
+func (s *Store) PageCalls(ctx context.Context, from, to int64) (n int64, err error) {
+	err = s.snapshot(ctx, "calls of pages", func(t pgx.Tx) error {
+		return t.QueryRow(ctx, pageCallsSQL, micros(from), micros(to), aggregate.MaxPageCalls, aggregate.PagesCounted).Scan(&n)
+	})
+	return n, err
+}
+
 // SettlePages implements aggregate.Incidents.
 func (s *Store) SettlePages(ctx context.Context, fence int64, now time.Time, ends []aggregate.PageEnd) error {
 	return s.fenced(ctx, fence, func(t pgx.Tx) error {

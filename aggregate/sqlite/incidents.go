@@ -227,6 +227,18 @@ func (s *Store) AttemptPage(ctx context.Context, fence, seq int64, now time.Time
 	})
 }
 
+const pageCallsSQL = `
+SELECT coalesce(sum(min(attempts, ?3)), 0) FROM pages
+WHERE seq > (SELECT max(seq) FROM pages) - ?4 AND attempted_at > ?1 AND attempted_at <= ?2`
+
+// PageCalls implements aggregate.Incidents.
+func (s *Store) PageCalls(ctx context.Context, from, to int64) (n int64, err error) {
+	err = s.snapshot(ctx, "calls of pages", func(t *sql.Tx) error {
+		return t.QueryRowContext(ctx, pageCallsSQL, from, to, aggregate.MaxPageCalls, aggregate.PagesCounted).Scan(&n)
+	})
+	return n, err
+}
+
 // SettlePages implements aggregate.Incidents.
 func (s *Store) SettlePages(ctx context.Context, fence int64, now time.Time, ends []aggregate.PageEnd) error {
 	return s.fenced(ctx, fence, func(t *tx) error {

@@ -191,6 +191,9 @@ func pages(e *env) {
 	write(1, aggregate.PageTrigger, "a")
 	write(2, aggregate.PageTrigger, "b")
 	write(1, aggregate.PageTrigger, "c")
+	if n, err := e.store.PageCalls(e.ctx(), base-minute, base+minute); n != 0 || err != nil {
+		e.Errorf("%d calls before any: %v", n, err)
+	}
 	list := pending("written", "1 1 a tried 0, arrived 0, maybe false", "2 1 b tried 0, arrived 0, maybe false", "1 1 c tried 0, arrived 0, maybe false")
 	e.must(e.store.AttemptPage(e.ctx(), l.Fence, list[0].Seq, Base))
 	e.must(e.store.AttemptPage(e.ctx(), l.Fence, list[0].Seq, Base))
@@ -203,6 +206,15 @@ func pages(e *env) {
 	list = pending("arrived", "2 1 b tried 0, arrived 0, maybe false", "1 2 d tried 0, arrived 1, maybe false")
 	e.must(e.store.AttemptPage(e.ctx(), l.Fence, list[1].Seq, Base))
 	settle(list[1].Seq, aggregate.PageSent)
+	for name, c := range map[string]struct{ from, to, want int64 }{
+		"all": {base - 1, base, 4}, "from is left out": {base, base + 1, 0}, "none yet": {base - 9, base - 1, 0}, // a twice, c, d
+	} {
+		n, err := e.store.PageCalls(e.ctx(), c.from, c.to)
+		e.must(err)
+		if n != c.want {
+			e.Errorf("calls, %s: %d, want %d", name, n, c.want)
+		}
+	}
 	settle(list[0].Seq, aggregate.PageRefused)
 	settle(list[0].Seq, aggregate.PageSent) // it has ended: nothing changes
 	write(1, aggregate.PageTrigger, "e")

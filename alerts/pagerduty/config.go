@@ -18,6 +18,10 @@ const DefaultURL = "https://events.pagerduty.com/v2/enqueue"
 // over a sliding minute.
 const MaxCalls = 120
 
+// MaxTimeout bounds a call, because whoever makes calls must not act on longer than
+// its right to do so lasts.
+const MaxTimeout = 10 * time.Second
+
 // Config is the `pagerduty:` section of the configuration.
 type Config struct {
 	RoutingKey     string        `yaml:"routing_key"`      // secret; 32 letters and digits
@@ -29,7 +33,7 @@ type Config struct {
 
 // DefaultConfig returns the defaults; the routing key is missing.
 func DefaultConfig() Config {
-	return Config{URL: DefaultURL, Timeout: 10 * time.Second, CallsPerMinute: 60}
+	return Config{URL: DefaultURL, Timeout: MaxTimeout, CallsPerMinute: 60}
 }
 
 // Configured reports whether a routing key is set.
@@ -43,8 +47,8 @@ func (c *Config) Validate() error {
 		return errors.New("pagerduty.routing_key_file: pagerduty.routing_key is set as well; keep one of the two")
 	case c.RoutingKey != "" && !validKey(c.RoutingKey):
 		return errors.New("pagerduty.routing_key: is no integration key; copy the 32 letters and digits of the service's Events API v2 integration")
-	case c.Timeout < time.Second || c.Timeout > time.Minute:
-		return fmt.Errorf("pagerduty.timeout: %s is out of range; use 1s to 1m", c.Timeout)
+	case c.Timeout < time.Second || c.Timeout > MaxTimeout:
+		return fmt.Errorf("pagerduty.timeout: %s is out of range; use 1s to %s, because a call has to end before the lease of its sender does", c.Timeout, MaxTimeout)
 	case c.CallsPerMinute < 1 || c.CallsPerMinute > MaxCalls:
 		return fmt.Errorf("pagerduty.calls_per_minute: %d is out of range; use 1 to %d", c.CallsPerMinute, MaxCalls)
 	}

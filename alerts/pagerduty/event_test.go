@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -108,44 +107,6 @@ func TestClamp(t *testing.T) {
 	})
 }
 
-func FuzzEncode(f *testing.F) {
-	f.Add("summary", "source", "key", "https://console.example")
-	f.Fuzz(func(t *testing.T, summary, source, dedup, link string) {
-		e := &Event{Action: Trigger, DedupKey: dedup, Summary: summary, Source: source, Severity: Info, Link: link}
-		body, err := e.encode(key)
-		if err == nil && (len(body) > MaxBody || !json.Valid(body) || !utf8.Valid(body)) {
-			t.Errorf("%q", body)
-		}
-	})
-}
-
-// TestBudget: in virtual time, never more calls in a sliding minute than allowed, and
-// none is given up.
-func TestBudget(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBudget(60, time.Now)
-		var calls []time.Time
-		for i := range 200 {
-			if err := b.take(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			calls = append(calls, time.Now())
-			if i%50 == 0 {
-				time.Sleep(20 * time.Second)
-			}
-		}
-		for i := 60; i < len(calls); i++ {
-			if d := calls[i].Sub(calls[i-60]); d <= time.Minute {
-				t.Fatalf("calls %d to %d within %s", i-60, i, d)
-			}
-		}
-		if took := calls[199].Sub(calls[0]); took < 3*time.Minute || took > 5*time.Minute {
-			t.Errorf("200 calls took %s", took)
-		}
-	})
-}
-
 // TestAnswers: which answers end an event, and that no error holds the key, even when
 // the answer does.
 func TestAnswers(t *testing.T) {
@@ -191,25 +152,5 @@ func TestAnswers(t *testing.T) {
 		if err = client.Send(t.Context(), trigger()); !errors.As(err, &f) || f.Final || strings.Contains(err.Error(), key) {
 			t.Errorf("nobody there: %v", err)
 		}
-	}
-}
-
-func TestConfig(t *testing.T) {
-	t.Parallel()
-	for want, change := range map[string]func(*Config){
-		"pagerduty.routing_key:":      func(c *Config) { c.RoutingKey = "short" },
-		"pagerduty.routing_key_file:": func(c *Config) { c.RoutingKey, c.RoutingKeyFile = key, "f" },
-		"pagerduty.timeout:":          func(c *Config) { c.Timeout = time.Millisecond },
-		"pagerduty.calls_per_minute:": func(c *Config) { c.CallsPerMinute = MaxCalls + 1 },
-		"pagerduty.url:":              func(c *Config) { c.URL = "http://events.example/v2/enqueue" },
-	} {
-		c := DefaultConfig()
-		change(&c)
-		if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), key) {
-			t.Errorf("%s got %v", want, err)
-		}
-	}
-	if c := DefaultConfig(); c.Validate() != nil || c.Configured() {
-		t.Error("the defaults are not valid, or claim a key")
 	}
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"net"
 	"time"
@@ -39,12 +40,16 @@ func NewAlerts(ctx context.Context, cfg *config.Config, opt Options) (*Alerts, e
 
 // NewAlertService returns the service on an open store; nothing runs before its
 // Start.
-func NewAlertService(cfg *config.Config, store aggregate.Incidents, opt Options) (*alerts.Service, error) {
+func NewAlertService(cfg *config.Config, store alerts.Store, opt Options) (*alerts.Service, error) {
 	pager, err := pagerduty.New(cfg.PagerDuty, nil, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	dep := alerts.Dependencies{Store: store, Pager: pager, Owner: owner(), Now: time.Now, Logger: opt.Logger}
+	// Containers may share a host name and a process id; no two processes may share a
+	// lease.
+	dep := alerts.Dependencies{
+		Store: store, Pager: pager, Calls: cfg.PagerDuty.CallsPerMinute, Owner: owner() + " " + rand.Text()[:8], Now: time.Now, Logger: opt.Logger,
+	}
 	if opt.Registry != nil {
 		dep.Registerer = opt.Registry
 	}

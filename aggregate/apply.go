@@ -3,9 +3,12 @@ package aggregate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"clickgate/gateway/click"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // DoubleClickWindow is the time under which a second click of the same person on
@@ -22,6 +25,8 @@ type Batch struct {
 	DeadLetters []DeadLetterRow
 	Poison      []PoisonRow
 	Marks       []click.Mark
+
+	records []*kgo.Record // what the batch was decoded from; nil when it was made otherwise
 }
 
 // Result counts what a committed batch did.
@@ -29,28 +34,40 @@ type Result struct {
 	Records     int
 	OwnCopies   int
 	Poison      int
+	Late        int                    // new clicks whose hour was sealed before they came
 	ByState     [click.NumStates]int64 // new events by provisional state
 	OldestEvent int64                  // Unix microseconds, 0 for none
 }
 
 // Apply writes one batch in one transaction of store. On ErrApplied the batch
-// was there already and the caller goes on behind it.
+// was there already and the caller goes on behind it. Of a decoded batch, records
+// that the store refuses become poison, in the same transaction as the rest.
 func Apply(ctx context.Context, store Ingest, b *Batch) (Result, error) {
+	res, err := applyBy(ctx, store, b, applyEvents)
+	var rejected *RejectedError
+	if len(b.records) > 0 && errors.As(err, &rejected) {
+		return applyBy(ctx, store, b, applyPieces)
+	}
+	return res, err
+}
+
+// applyBy is the commit order: position first, so that a zombie fails before it
+// writes; then what write does.
+func applyBy(ctx context.Context, store Ingest, b *Batch, write func(context.Context, Tx, *Batch, *Result) error) (Result, error) {
 	var res Result
 	err := store.InTx(ctx, func(tx Tx) error {
 		res = Result{}
-		return applyTx(ctx, tx, b, &res)
+		if err := tx.Advance(ctx, b.Partition, b.Fence, b.First, b.Next); err != nil {
+			return err
+		}
+		return write(ctx, tx, b, &res)
 	})
 	return res, err
 }
 
-// applyTx is the commit order: position first, so that a zombie fails before it
-// writes; then events; then the counts of exactly the rows that were new; then
-// the marks that vouch for them.
-func applyTx(ctx context.Context, tx Tx, b *Batch, res *Result) error {
-	if err := tx.Advance(ctx, b.Partition, b.Fence, b.First, b.Next); err != nil {
-		return err
-	}
+// applyEvents writes the events of a batch; then the counts of exactly the rows that
+// were new; then the marks that vouch for them.
+func applyEvents(ctx context.Context, tx Tx, b *Batch, res *Result) error {
 	counts := newCounter(b.Partition.Number, res)
 	if err := applyClicks(ctx, tx, b.Clicks, counts); err != nil {
 		return err
@@ -58,10 +75,8 @@ func applyTx(ctx context.Context, tx Tx, b *Batch, res *Result) error {
 	if err := applyDeadLetters(ctx, tx, b.DeadLetters, counts); err != nil {
 		return err
 	}
-	if len(b.Poison) > 0 {
-		if err := tx.InsertPoison(ctx, b.Poison); err != nil {
-			return err
-		}
+	if err := applyPoison(ctx, tx, b.Poison, counts); err != nil {
+		return err
 	}
 	deltas, err := counts.deltas()
 	if err != nil {
@@ -72,7 +87,7 @@ func applyTx(ctx context.Context, tx Tx, b *Batch, res *Result) error {
 			return err
 		}
 	}
-	res.Records, res.Poison = len(b.Clicks)+len(b.DeadLetters)+len(b.Poison), len(b.Poison)
+	res.Records = len(b.Clicks) + len(b.DeadLetters) + len(b.Poison)
 	if len(b.Marks) == 0 {
 		return nil
 	}
@@ -105,7 +120,7 @@ func applyClicks(ctx context.Context, tx Tx, rows []ClickRow, counts *counter) e
 		}
 	}
 	assignMatches(fresh, first, inserted, matches)
-	if err := insertLate(ctx, tx, fresh, late); err != nil {
+	if err := insertLate(ctx, tx, fresh, late, counts.res); err != nil {
 		return err
 	}
 	if dups := provisionalDuplicates(fresh, late); len(dups) > 0 {
@@ -149,7 +164,7 @@ func compareUnits(a, b Unit) int {
 	return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.SourceID, b.SourceID), cmp.Compare(a.Hour, b.Hour))
 }
 
-func insertLate(ctx context.Context, tx Tx, fresh []candidate, late map[Unit]bool) error {
+func insertLate(ctx context.Context, tx Tx, fresh []candidate, late map[Unit]bool, res *Result) error {
 	if len(late) == 0 {
 		return nil
 	}
@@ -163,6 +178,7 @@ func insertLate(ctx context.Context, tx Tx, fresh []candidate, late map[Unit]boo
 	if len(keys) == 0 {
 		return nil
 	}
+	res.Late += len(keys)
 	return tx.InsertLate(ctx, keys, units)
 }
 

@@ -192,7 +192,7 @@ func (s *session) applyPartition(ctx context.Context, records []*kgo.Record, end
 			return fmt.Errorf("%w: %s has offset %d next, the store wants %d; %s", ErrGap, o.partition, r.Offset, want, afterGap)
 		}
 	}
-	batch := decodeBatch(o.partition, o.claim, records)
+	batch := DecodeBatch(o.partition, o.claim, records)
 	res, err := Apply(ctx, s.dep.Store, batch)
 	if err != nil && !errors.Is(err, ErrApplied) {
 		return fmt.Errorf("writing %s at offset %d: %w", o.partition, batch.First, err)

@@ -19,17 +19,19 @@ type poisonRow struct {
 	Value     string
 	Tombstone bool
 	Reason    bool
+	Class     string
+	Seq       int64 // in the gateway's account; 0 where the record does not tell
 }
 
 func (r *rig) poison() (out []poisonRow) {
 	r.Helper()
 	rows, err := r.store.DB().QueryContext(r.Context(),
-		"SELECT topic, rec_offset, kind, coalesce(value, ''), value IS NULL, reason <> '' FROM poison_records ORDER BY topic, rec_offset")
+		"SELECT topic, rec_offset, kind, coalesce(value, ''), value IS NULL, reason <> '', class, seq FROM poison_records ORDER BY topic, rec_offset")
 	r.must(err)
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var p poisonRow
-		r.must(rows.Scan(&p.Topic, &p.Offset, &p.Kind, &p.Value, &p.Tombstone, &p.Reason))
+		r.must(rows.Scan(&p.Topic, &p.Offset, &p.Kind, &p.Value, &p.Tombstone, &p.Reason, &p.Class, &p.Seq))
 		out = append(out, p)
 	}
 	r.must(rows.Err())
@@ -38,7 +40,7 @@ func (r *rig) poison() (out []poisonRow) {
 
 // TestPoisonedPartition: bad records among 500 stop nothing, touch no neighbour
 // and are kept byte for byte; good ones, copies, dead letters and marks come out
-// as rows.
+// as rows. Those that tell whose account they are in count as malformed.
 func TestPoisonedPartition(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
@@ -70,15 +72,15 @@ func TestPoisonedPartition(t *testing.T) {
 	r.waitLag(2)
 	a.stop()
 
-	r.wantStates(map[click.State]int64{click.Valid: 496, click.Redelivered: 1, click.Malformed: 5})
+	r.wantStates(map[click.State]int64{click.Valid: 496, click.Redelivered: 1, click.Malformed: 8})
 	want := []poisonRow{
-		{stream.ClicksTopic, 250, "c", string(cut), false, true},
-		{stream.ClicksTopic, 251, "c", string(aggregate.ClickValue(refused)), false, true},
-		{stream.ClicksTopic, 252, "c", "", false, true},
-		{stream.ClicksTopic, 253, "c", "", true, true},
-		{stream.ClicksTopic, 503, "d", string(wrongKind.Value), false, true},
-		{stream.ClicksTopic, 504, "", "?", false, true},
-		{stream.DeadLettersTopic, 5, "c", string(inLetters.Value), false, true},
+		{stream.ClicksTopic, 250, "c", string(cut), false, true, "decode", 0},
+		{stream.ClicksTopic, 251, "c", string(aggregate.ClickValue(refused)), false, true, "check", 252},
+		{stream.ClicksTopic, 252, "c", "", false, true, "decode", 0},
+		{stream.ClicksTopic, 253, "c", "", true, true, "decode", 0},
+		{stream.ClicksTopic, 503, "d", string(wrongKind.Value), false, true, "decode", 901},
+		{stream.ClicksTopic, 504, "", "?", false, true, "decode", 0},
+		{stream.DeadLettersTopic, 5, "c", string(inLetters.Value), false, true, "decode", 902},
 	}
 	if diff := cmp.Diff(want, r.poison()); diff != "" {
 		t.Errorf("poison (-want +got):\n%s", diff)
@@ -99,7 +101,7 @@ func TestPoisonedPartition(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
-	if n := a.Counts(); n[click.Valid] != 496 || n[click.Redelivered] != 1 || n[click.Malformed] != 5 {
+	if n := a.Counts(); n[click.Valid] != 496 || n[click.Redelivered] != 1 || n[click.Malformed] != 8 {
 		t.Errorf("counts of the run %v", n)
 	}
 }

@@ -27,25 +27,31 @@ const (
 // decoders it passes over every field that it cannot use, because a record with one
 // bad field still has a sequence in its gateway's account. It copies what it returns.
 func originOf(kind stream.Kind, value []byte) (o Origin) {
-	eachField(value, func(num protowire.Number, b []byte, u uint64) {
-		switch {
-		case num == fieldTenant:
+	texts, numbers := o.letterText, o.letterNumber
+	if kind == stream.KindClick {
+		texts, numbers = o.clickText, o.clickNumber
+	}
+	eachField(value, func(num protowire.Number, b []byte) {
+		switch num {
+		case fieldTenant:
 			o.TenantID = string(b)
-		case num == fieldIngest:
-			eachField(b, o.ingestField)
-		case kind == stream.KindClick:
-			o.clickField(num, b, u)
+		case fieldIngest:
+			eachField(b, o.ingestText, o.ingestNumber)
 		default:
-			o.letterField(num, b, u)
+			texts(num, b)
 		}
-	})
+	}, numbers)
 	return o
 }
 
-func (o *Origin) ingestField(num protowire.Number, b []byte, u uint64) {
-	switch num {
-	case 1:
+func (o *Origin) ingestText(num protowire.Number, b []byte) {
+	if num == 1 {
 		o.Ingest.Gateway = string(b)
+	}
+}
+
+func (o *Origin) ingestNumber(num protowire.Number, u uint64) {
+	switch num {
 	case 2:
 		o.Ingest.Boot = u
 	case 3:
@@ -53,59 +59,75 @@ func (o *Origin) ingestField(num protowire.Number, b []byte, u uint64) {
 	}
 }
 
-func (o *Origin) clickField(num protowire.Number, b []byte, u uint64) {
+func (o *Origin) clickText(num protowire.Number, b []byte) {
 	switch num {
 	case fieldClickID:
 		copy(o.ID[:], b)
+	case fieldClickSource:
+		o.SourceID = string(b)
+	}
+}
+
+func (o *Origin) clickNumber(num protowire.Number, u uint64) {
+	switch num {
 	case fieldClickIDTime:
 		o.IDTime = int64(u)
 	case fieldClickTime:
 		o.ReceivedAt = int64(u)
-	case fieldClickSource:
-		o.SourceID = string(b)
 	case fieldClickEntry:
 		o.Entry = click.Entry(u)
 	}
 }
 
-func (o *Origin) letterField(num protowire.Number, b []byte, u uint64) {
+func (o *Origin) letterText(num protowire.Number, b []byte) {
 	switch num {
 	case fieldLetterID:
 		copy(o.ID[:], b)
-	case fieldLetterTime:
-		o.ReceivedAt = int64(u)
 	case fieldLetterSource:
 		o.SourceID = string(b)
+	}
+}
+
+func (o *Origin) letterNumber(num protowire.Number, u uint64) {
+	switch num {
+	case fieldLetterTime:
+		o.ReceivedAt = int64(u)
 	case fieldLetterEntry:
 		o.Entry = click.Entry(u)
 	}
 }
 
-// eachField calls f with the bytes or the number of each field, up to where the
-// message is cut or no message any more.
-func eachField(message []byte, f func(num protowire.Number, b []byte, u uint64)) {
+// eachField calls text or number for each field of a message, up to where it is cut
+// or no message any more.
+func eachField(message []byte, text func(protowire.Number, []byte), number func(protowire.Number, uint64)) {
 	for len(message) > 0 {
 		num, typ, n := protowire.ConsumeTag(message)
 		if n < 0 {
 			return
 		}
 		message = message[n:]
-		var b []byte
-		var u uint64
 		switch typ {
 		case protowire.BytesType:
-			b, n = protowire.ConsumeBytes(message)
+			var b []byte
+			if b, n = protowire.ConsumeBytes(message); n >= 0 {
+				text(num, b)
+			}
 		case protowire.VarintType:
-			u, n = protowire.ConsumeVarint(message)
+			var u uint64
+			if u, n = protowire.ConsumeVarint(message); n >= 0 {
+				number(num, u)
+			}
 		case protowire.Fixed64Type:
-			u, n = protowire.ConsumeFixed64(message)
+			var u uint64
+			if u, n = protowire.ConsumeFixed64(message); n >= 0 {
+				number(num, u)
+			}
 		default:
 			n = protowire.ConsumeFieldValue(num, typ, message)
 		}
 		if n < 0 {
 			return
 		}
-		f(num, b, u)
 		message = message[n:]
 	}
 }

@@ -190,6 +190,7 @@ type Origin struct {
 // Known reports whether o says which event of which gateway's account it is.
 func (o *Origin) Known() bool {
 	return o.TenantID != "" && o.SourceID != "" && o.ReceivedAt > 0 && o.ReceivedAt <= maxTime &&
+		o.IDTime >= 0 && o.IDTime <= maxTime &&
 		o.Ingest.Gateway != "" && o.Ingest.Boot != 0 && o.Ingest.Seq != 0 && o.Ingest.Seq <= math.MaxInt64 &&
 		checkTexts([]string{o.TenantID, o.SourceID, o.Ingest.Gateway}) == nil
 }

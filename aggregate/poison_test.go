@@ -1,6 +1,8 @@
 package aggregate_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"clickgate/aggregate"
@@ -103,5 +105,51 @@ func TestPoisonedPartition(t *testing.T) {
 	}
 	if n := a.Counts(); n[click.Valid] != 496 || n[click.Redelivered] != 1 || n[click.Malformed] != 8 {
 		t.Errorf("counts of the run %v", n)
+	}
+}
+
+// choosy refuses clicks of one country.
+type choosy struct{ aggregate.Tx }
+
+func (c choosy) InsertClicks(ctx context.Context, rows []aggregate.ClickRow) ([]bool, error) {
+	for _, r := range rows {
+		if r.Country == "XX" {
+			return nil, &aggregate.RejectedError{Class: "test", Reason: "not from there", Err: errors.New("refused")}
+		}
+	}
+	return c.Tx.InsertClicks(ctx, rows)
+}
+
+// TestRefusedPartition: what the store refuses at the borders of polls stops nothing.
+func TestRefusedPartition(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	records := r.clicks(0, 300)
+	for _, i := range []int{0, 49, 50, 120, 299} {
+		c := aggregate.NewClick(uint64(i), aggregate.TestTime+int64(i)*1_000_000)
+		c.Country = "XX"
+		records[i].Value = aggregate.ClickValue(c)
+	}
+	r.produce(records...)
+	store := &hooked{Ingest: r.store}
+	store.inTx = func(ctx context.Context, f func(aggregate.Tx) error) error {
+		return r.store.InTx(ctx, func(tx aggregate.Tx) error { return f(choosy{tx}) })
+	}
+	a := r.start(store, "choosy", func(c *aggregate.Config) { c.MaxRecords = 50 })
+	r.waitStored()
+	a.stop()
+	r.wantStates(map[click.State]int64{click.Valid: 295, click.Malformed: 5})
+	for _, p := range r.poison() {
+		if p.Class != "test" || p.Seq != p.Offset+1 {
+			t.Errorf("poison %+v", p)
+		}
+	}
+	if n := a.metric("clickgate_aggregate_poison_records_total"); n != 5 {
+		t.Errorf("%v poison records counted, want 5", n)
+	}
+	for _, c := range []string{"other", "gap", "fenced"} {
+		if n := a.sessionErrors(c); n != 0 {
+			t.Errorf("%v sessions ended: %s", n, c)
+		}
 	}
 }

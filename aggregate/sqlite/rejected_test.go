@@ -28,7 +28,7 @@ func TestFullDisk(t *testing.T) {
 	for i := range uint64(2_000) {
 		c := click.Click{
 			TenantID: "acme", SourceID: "shop", EventID: click.ID{15: byte(i), 14: byte(i >> 8), 0: 1}, IDTime: 1e15, EventTime: 1e15, ReceivedAt: 1e15,
-			Verdict: click.Verdict{State: click.Valid}, Ingest: click.IngestID{Gateway: "g", Boot: 1, Seq: i + 1},
+			IPKey: click.Key{byte(i), byte(i >> 8)}, Verdict: click.Verdict{State: click.Valid}, Ingest: click.IngestID{Gateway: "g", Boot: 1, Seq: i + 1},
 		}
 		r := stream.NewRecord(stream.KindClick, c.TenantID, nil, click.AppendIngest(click.AppendClick(nil, &c), &c.Ingest), 1)
 		r.Offset = int64(i)

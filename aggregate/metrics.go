@@ -13,6 +13,7 @@ type metrics struct {
 	mu      sync.Mutex
 	byState [click.NumStates]int64
 	behind  map[Partition]int64 // records not stored, of the partitions held
+	stopped map[Partition]error // why partitions held stand still
 
 	events        *prometheus.CounterVec
 	copies        prometheus.Counter
@@ -24,7 +25,8 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
-		behind: make(map[Partition]int64),
+		behind:  make(map[Partition]int64),
+		stopped: make(map[Partition]error),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clickgate_aggregate_events_total",
 			Help: "Events stored for the first time, by provisional state.",
@@ -35,7 +37,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		poison: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "clickgate_aggregate_poison_records_total",
-			Help: "Records that do not decode, kept in poison_records.",
+			Help: "Records that do not decode or that the store refuses, kept in poison_records.",
 		}),
 		records: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "clickgate_aggregate_batch_records",
@@ -49,7 +51,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		sessionErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clickgate_aggregate_session_errors_total",
-			Help: "Ends of consumer sessions by cause: fenced, gap or other.",
+			Help: "Ends of consumer sessions by cause: fenced or other; partitions that stopped: gap.",
 		}, []string{"cause"}),
 	}
 	lag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -57,7 +59,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "Records of the partitions held that were in Kafka at the last fetch and are not stored.",
 	}, m.lag)
 	if reg != nil {
-		reg.MustRegister(lag, m.events, m.copies, m.poison, m.records, m.freshness, m.sessionErrors)
+		reg.MustRegister(lag, m.newStoppedGauge(), m.events, m.copies, m.poison, m.records, m.freshness, m.sessionErrors)
 	}
 	return m
 }

@@ -91,10 +91,15 @@ func (a *Aggregator) Start() {
 // ServeAdmin serves health, readiness and metrics on an address of its own.
 func (a *Aggregator) ServeAdmin(addr string, metrics prometheus.Gatherer) (net.Addr, error) {
 	var err error
-	if a.admin, err = startAdmin(addr, metrics, a.Store.Ping); err != nil {
+	if a.admin, err = startAdmin(addr, metrics, a.ready); err != nil {
 		return nil, err
 	}
 	return a.admin.listener.Addr(), nil
+}
+
+// ready reports why clicks are not stored, or not all.
+func (a *Aggregator) ready(ctx context.Context) error {
+	return errors.Join(a.Store.Ping(ctx), a.consumer.Ready())
 }
 
 // Counts returns the events stored for the first time since the start, by

@@ -56,7 +56,9 @@ type LetterQuery struct {
 	Code     string
 	Waiting  bool  // only poison records that were not replayed
 	From, To int64 // receipt, Unix microseconds, [From, To); 0 means open
-	Limit    int   // at most so many letters
+	ID       click.ID
+	Record   PoisonID // its Incarnation is not looked at
+	Limit    int      // at most so many letters
 }
 
 // LetterCount counts dead letters of one tenant, source, code and field.

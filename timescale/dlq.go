@@ -27,18 +27,20 @@ WITH letters AS (
 ), chosen AS (
   SELECT * FROM letters
   WHERE ($1 = '' OR tenant_id = $1) AND ($2 = '' OR source_id = $2) AND ($3 = '' OR code = $3)
-    AND (NOT $4::boolean OR topic <> '' AND replayed_at = to_timestamp(0)) AND received_at >= $5 AND received_at < $6)`
+    AND (NOT $4::boolean OR topic <> '' AND replayed_at = to_timestamp(0)) AND received_at >= $5 AND received_at < $6
+    AND ($7::uuid = '00000000-0000-0000-0000-000000000000' OR letter_id = $7)
+    AND ($8 = '' OR topic = $8 AND partition = $9 AND rec_offset = $10))`
 
 const letterCountsSQL = lettersSQL + `
 SELECT tenant_id, source_id, code, field, count(*), count(*) FILTER (WHERE replayed_at <> to_timestamp(0)), min(received_at), max(received_at)
 FROM chosen GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
 
 const listLettersSQL = lettersSQL + `
-SELECT * FROM chosen ORDER BY received_at DESC, topic, partition, rec_offset DESC, gateway, boot, seq LIMIT $7`
+SELECT * FROM chosen ORDER BY received_at DESC, topic, partition, rec_offset DESC, gateway, boot, seq LIMIT $11`
 
 func letterArgs(q *aggregate.LetterQuery) []any {
 	from, to := span(q.From, q.To)
-	return []any{q.TenantID, q.SourceID, q.Code, q.Waiting, from, to}
+	return []any{q.TenantID, q.SourceID, q.Code, q.Waiting, from, to, [16]byte(q.ID), q.Record.Topic, q.Record.Number, q.Record.Offset}
 }
 
 // LetterCounts implements aggregate.DeadLetters.

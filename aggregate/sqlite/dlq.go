@@ -26,21 +26,22 @@ WITH letters AS (
 ), chosen AS (
   SELECT * FROM letters
   WHERE (?1 = '' OR tenant_id = ?1) AND (?2 = '' OR source_id = ?2) AND (?3 = '' OR code = ?3)
-    AND (NOT ?4 OR topic <> '' AND replayed_at = 0) AND received_at >= ?5 AND received_at < ?6)`
+    AND (NOT ?4 OR topic <> '' AND replayed_at = 0) AND received_at >= ?5 AND received_at < ?6
+    AND (?7 = zeroblob(16) OR letter_id = ?7) AND (?8 = '' OR topic = ?8 AND partition = ?9 AND rec_offset = ?10))`
 
 const letterCountsSQL = lettersSQL + `
 SELECT tenant_id, source_id, code, field, count(*), count(*) FILTER (WHERE replayed_at <> 0), min(received_at), max(received_at)
 FROM chosen GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`
 
 const listLettersSQL = lettersSQL + `
-SELECT * FROM chosen ORDER BY received_at DESC, topic, partition, rec_offset DESC, gateway, boot, seq LIMIT ?7`
+SELECT * FROM chosen ORDER BY received_at DESC, topic, partition, rec_offset DESC, gateway, boot, seq LIMIT ?11`
 
 func letterArgs(q *aggregate.LetterQuery) []any {
 	to := q.To
 	if to == 0 {
 		to = math.MaxInt64
 	}
-	return []any{q.TenantID, q.SourceID, q.Code, q.Waiting, q.From, to}
+	return []any{q.TenantID, q.SourceID, q.Code, q.Waiting, q.From, to, q.ID[:], q.Record.Topic, int64(q.Record.Number), q.Record.Offset}
 }
 
 // LetterCounts implements aggregate.DeadLetters.

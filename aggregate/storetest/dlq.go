@@ -75,12 +75,16 @@ func letters(e *env) {
 		q    aggregate.LetterQuery
 		want []string
 	}{
-		"of a tenant": {aggregate.LetterQuery{TenantID: "acme"}, []string{b.LetterID.String(), poisonID(1).String(), a.LetterID.String()}},
-		"of a code":   {aggregate.LetterQuery{Code: "bad_price"}, []string{b.LetterID.String()}},
-		"of a source": {aggregate.LetterQuery{SourceID: "nobody"}, nil},
-		"waiting":     {aggregate.LetterQuery{Waiting: true, TenantID: "acme"}, []string{poisonID(1).String()}},
-		"of a time":   {aggregate.LetterQuery{TenantID: "acme", From: base, To: base + minute}, []string{poisonID(1).String(), a.LetterID.String()}},
-		"the newest":  {aggregate.LetterQuery{TenantID: "acme", Limit: 1}, []string{b.LetterID.String()}},
+		"of a tenant":  {aggregate.LetterQuery{TenantID: "acme"}, []string{b.LetterID.String(), poisonID(1).String(), a.LetterID.String()}},
+		"of a code":    {aggregate.LetterQuery{Code: "bad_price"}, []string{b.LetterID.String()}},
+		"of a source":  {aggregate.LetterQuery{SourceID: "nobody"}, nil},
+		"waiting":      {aggregate.LetterQuery{Waiting: true, TenantID: "acme"}, []string{poisonID(1).String()}},
+		"of a time":    {aggregate.LetterQuery{TenantID: "acme", From: base, To: base + minute}, []string{poisonID(1).String(), a.LetterID.String()}},
+		"of an id":     {aggregate.LetterQuery{ID: a.LetterID}, []string{a.LetterID.String()}},
+		"of an event":  {aggregate.LetterQuery{ID: eventID(base+11*second/1000, 11)}, []string{poisonID(1).String()}},
+		"of a record":  {aggregate.LetterQuery{Record: poisonID(1)}, []string{poisonID(1).String()}},
+		"of no record": {aggregate.LetterQuery{Record: poisonID(0)}, nil},
+		"the newest":   {aggregate.LetterQuery{TenantID: "acme", Limit: 1}, []string{b.LetterID.String()}},
 	} {
 		if diff := cmp.Diff(x.want, names(x.q)); diff != "" {
 			e.Errorf("letters %s (-want +got):\n%s", what, diff)

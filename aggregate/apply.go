@@ -195,11 +195,12 @@ func splitCopies(rows []ClickRow) (first, copies []ClickRow) {
 		seen[k] = struct{}{}
 		first = append(first, row)
 	}
-	slices.SortFunc(first, func(a, b ClickRow) int { return compareKeys(KeyOf(a.Click), KeyOf(b.Click)) })
+	slices.SortFunc(first, func(a, b ClickRow) int { return CompareKeys(KeyOf(a.Click), KeyOf(b.Click)) })
 	return first, copies
 }
 
-func compareKeys(a, b EventKey) int {
+// CompareKeys orders keys as the stores do.
+func CompareKeys(a, b EventKey) int {
 	return cmp.Or(
 		cmp.Compare(a.TenantID, b.TenantID),
 		slices.Compare(a.EventID[:], b.EventID[:]),

@@ -33,10 +33,19 @@ type Batch struct {
 type Result struct {
 	Records     int
 	OwnCopies   int
+	CopiesOf    map[string]int // own copies by gateway; nil for none
 	Poison      int
 	Late        int                    // new clicks whose hour was sealed before they came
 	ByState     [click.NumStates]int64 // new events by provisional state
 	OldestEvent int64                  // Unix microseconds, 0 for none
+}
+
+func (r *Result) copied(id *click.IngestID) {
+	r.OwnCopies++
+	if r.CopiesOf == nil {
+		r.CopiesOf = make(map[string]int)
+	}
+	r.CopiesOf[id.Gateway]++
 }
 
 // Apply writes one batch in one transaction of store. On ErrApplied the batch
@@ -225,7 +234,7 @@ func applyDropped(ctx context.Context, tx Tx, dropped []ClickRow, counts *counte
 	var rows []RedeliveryRow
 	for i, row := range dropped {
 		if row.Ingest == stored[i] {
-			counts.res.OwnCopies++
+			counts.res.copied(&row.Ingest)
 			continue
 		}
 		rows = append(rows, RedeliveryRow{
@@ -246,7 +255,7 @@ func applyDropped(ctx context.Context, tx Tx, dropped []ClickRow, counts *counte
 		if inserted[i] {
 			counts.redelivery(&rows[i])
 		} else {
-			counts.res.OwnCopies++
+			counts.res.copied(&rows[i].Ingest)
 		}
 	}
 	return nil
@@ -264,7 +273,7 @@ func applyDeadLetters(ctx context.Context, tx Tx, rows []DeadLetterRow, counts *
 		if inserted[i] {
 			counts.deadLetter(&rows[i])
 		} else {
-			counts.res.OwnCopies++
+			counts.res.copied(&rows[i].Ingest)
 		}
 	}
 	return nil

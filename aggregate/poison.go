@@ -88,6 +88,12 @@ func attempt(ctx context.Context, tx Tx, b *Batch, res *Result) (*RejectedError,
 
 func (r *Result) add(part *Result) {
 	r.Records += part.Records
+	for gateway, n := range part.CopiesOf {
+		if r.CopiesOf == nil {
+			r.CopiesOf = make(map[string]int)
+		}
+		r.CopiesOf[gateway] += n
+	}
 	r.OwnCopies += part.OwnCopies
 	r.Poison += part.Poison
 	r.Late += part.Late
@@ -135,7 +141,7 @@ func poisonLetters(ctx context.Context, tx Tx, rows []PoisonRow, counts *counter
 	var letters []DeadLetterRow
 	for i, row := range known {
 		if o := &row.Origin; stored[i] == o.Ingest {
-			counts.res.OwnCopies++
+			counts.res.copied(&o.Ingest)
 		} else {
 			letters = append(letters, DeadLetterRow{&click.DeadLetter{
 				TenantID: o.TenantID, SourceID: o.SourceID, Entry: o.Entry, ReceivedAt: o.ReceivedAt, Code: CodePoison,

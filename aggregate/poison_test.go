@@ -103,6 +103,9 @@ func TestPoisonedPartition(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, got, want)
 		}
 	}
+	if n := a.metric("clickgate_aggregate_gateway_copies_total", "eu/g1"); n != 1 {
+		t.Errorf("%v own copies of the gateway, want 1", n)
+	}
 	if n := a.Counts(); n[click.Valid] != 496 || n[click.Redelivered] != 1 || n[click.Malformed] != 8 {
 		t.Errorf("counts of the run %v", n)
 	}

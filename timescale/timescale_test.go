@@ -245,7 +245,7 @@ func equalReports(t *testing.T, s *server) {
 	want, got := openSQLite(t), s.open(t)
 	a, b := h.Play(t, want), h.Play(t, got)
 	for i := range a {
-		if a[i] != b[i] {
+		if !cmp.Equal(a[i], b[i]) {
 			t.Errorf("batch %d gives %+v on SQLite and %+v on %s", i, a[i], b[i], s.name)
 		}
 	}

@@ -3,9 +3,12 @@ package aggregate
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"clickgate/gateway/click"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // DoubleClickWindow is the time under which a second click of the same person on
@@ -22,35 +25,58 @@ type Batch struct {
 	DeadLetters []DeadLetterRow
 	Poison      []PoisonRow
 	Marks       []click.Mark
+
+	records []*kgo.Record // what the batch was decoded from; nil when it was made otherwise
 }
 
 // Result counts what a committed batch did.
 type Result struct {
 	Records     int
 	OwnCopies   int
+	CopiesOf    map[string]int // own copies by gateway; nil for none
 	Poison      int
+	Late        int                    // new clicks whose hour was sealed before they came
 	ByState     [click.NumStates]int64 // new events by provisional state
 	OldestEvent int64                  // Unix microseconds, 0 for none
 }
 
+func (r *Result) copied(id *click.IngestID) {
+	r.OwnCopies++
+	if r.CopiesOf == nil {
+		r.CopiesOf = make(map[string]int)
+	}
+	r.CopiesOf[id.Gateway]++
+}
+
 // Apply writes one batch in one transaction of store. On ErrApplied the batch
-// was there already and the caller goes on behind it.
+// was there already and the caller goes on behind it. Of a decoded batch, records
+// that the store refuses become poison, in the same transaction as the rest.
 func Apply(ctx context.Context, store Ingest, b *Batch) (Result, error) {
+	res, err := applyBy(ctx, store, b, applyEvents)
+	var rejected *RejectedError
+	if len(b.records) > 0 && errors.As(err, &rejected) {
+		return applyBy(ctx, store, b, applyPieces)
+	}
+	return res, err
+}
+
+// applyBy is the commit order: position first, so that a zombie fails before it
+// writes; then what write does.
+func applyBy(ctx context.Context, store Ingest, b *Batch, write func(context.Context, Tx, *Batch, *Result) error) (Result, error) {
 	var res Result
 	err := store.InTx(ctx, func(tx Tx) error {
 		res = Result{}
-		return applyTx(ctx, tx, b, &res)
+		if err := tx.Advance(ctx, b.Partition, b.Fence, b.First, b.Next); err != nil {
+			return err
+		}
+		return write(ctx, tx, b, &res)
 	})
 	return res, err
 }
 
-// applyTx is the commit order: position first, so that a zombie fails before it
-// writes; then events; then the counts of exactly the rows that were new; then
-// the marks that vouch for them.
-func applyTx(ctx context.Context, tx Tx, b *Batch, res *Result) error {
-	if err := tx.Advance(ctx, b.Partition, b.Fence, b.First, b.Next); err != nil {
-		return err
-	}
+// applyEvents writes the events of a batch; then the counts of exactly the rows that
+// were new; then the marks that vouch for them.
+func applyEvents(ctx context.Context, tx Tx, b *Batch, res *Result) error {
 	counts := newCounter(b.Partition.Number, res)
 	if err := applyClicks(ctx, tx, b.Clicks, counts); err != nil {
 		return err
@@ -58,10 +84,8 @@ func applyTx(ctx context.Context, tx Tx, b *Batch, res *Result) error {
 	if err := applyDeadLetters(ctx, tx, b.DeadLetters, counts); err != nil {
 		return err
 	}
-	if len(b.Poison) > 0 {
-		if err := tx.InsertPoison(ctx, b.Poison); err != nil {
-			return err
-		}
+	if err := applyPoison(ctx, tx, b.Poison, counts); err != nil {
+		return err
 	}
 	deltas, err := counts.deltas()
 	if err != nil {
@@ -72,7 +96,7 @@ func applyTx(ctx context.Context, tx Tx, b *Batch, res *Result) error {
 			return err
 		}
 	}
-	res.Records, res.Poison = len(b.Clicks)+len(b.DeadLetters)+len(b.Poison), len(b.Poison)
+	res.Records = len(b.Clicks) + len(b.DeadLetters) + len(b.Poison)
 	if len(b.Marks) == 0 {
 		return nil
 	}
@@ -105,7 +129,7 @@ func applyClicks(ctx context.Context, tx Tx, rows []ClickRow, counts *counter) e
 		}
 	}
 	assignMatches(fresh, first, inserted, matches)
-	if err := insertLate(ctx, tx, fresh, late); err != nil {
+	if err := insertLate(ctx, tx, fresh, late, counts.res); err != nil {
 		return err
 	}
 	if dups := provisionalDuplicates(fresh, late); len(dups) > 0 {
@@ -149,7 +173,7 @@ func compareUnits(a, b Unit) int {
 	return cmp.Or(cmp.Compare(a.TenantID, b.TenantID), cmp.Compare(a.SourceID, b.SourceID), cmp.Compare(a.Hour, b.Hour))
 }
 
-func insertLate(ctx context.Context, tx Tx, fresh []candidate, late map[Unit]bool) error {
+func insertLate(ctx context.Context, tx Tx, fresh []candidate, late map[Unit]bool, res *Result) error {
 	if len(late) == 0 {
 		return nil
 	}
@@ -163,6 +187,7 @@ func insertLate(ctx context.Context, tx Tx, fresh []candidate, late map[Unit]boo
 	if len(keys) == 0 {
 		return nil
 	}
+	res.Late += len(keys)
 	return tx.InsertLate(ctx, keys, units)
 }
 
@@ -179,11 +204,12 @@ func splitCopies(rows []ClickRow) (first, copies []ClickRow) {
 		seen[k] = struct{}{}
 		first = append(first, row)
 	}
-	slices.SortFunc(first, func(a, b ClickRow) int { return compareKeys(KeyOf(a.Click), KeyOf(b.Click)) })
+	slices.SortFunc(first, func(a, b ClickRow) int { return CompareKeys(KeyOf(a.Click), KeyOf(b.Click)) })
 	return first, copies
 }
 
-func compareKeys(a, b EventKey) int {
+// CompareKeys orders keys as the stores do.
+func CompareKeys(a, b EventKey) int {
 	return cmp.Or(
 		cmp.Compare(a.TenantID, b.TenantID),
 		slices.Compare(a.EventID[:], b.EventID[:]),
@@ -208,7 +234,7 @@ func applyDropped(ctx context.Context, tx Tx, dropped []ClickRow, counts *counte
 	var rows []RedeliveryRow
 	for i, row := range dropped {
 		if row.Ingest == stored[i] {
-			counts.res.OwnCopies++
+			counts.res.copied(&row.Ingest)
 			continue
 		}
 		rows = append(rows, RedeliveryRow{
@@ -229,7 +255,7 @@ func applyDropped(ctx context.Context, tx Tx, dropped []ClickRow, counts *counte
 		if inserted[i] {
 			counts.redelivery(&rows[i])
 		} else {
-			counts.res.OwnCopies++
+			counts.res.copied(&rows[i].Ingest)
 		}
 	}
 	return nil
@@ -247,7 +273,7 @@ func applyDeadLetters(ctx context.Context, tx Tx, rows []DeadLetterRow, counts *
 		if inserted[i] {
 			counts.deadLetter(&rows[i])
 		} else {
-			counts.res.OwnCopies++
+			counts.res.copied(&rows[i].Ingest)
 		}
 	}
 	return nil

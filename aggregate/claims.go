@@ -78,6 +78,7 @@ func (s *session) drop(_ context.Context, _ *kgo.Client, lost map[string][]int32
 		for _, p := range partitions {
 			if o := s.claims[topic][p]; o != nil {
 				s.metrics.forget(o.partition)
+				s.resume(o)
 			}
 			delete(s.claims[topic], p)
 		}

@@ -14,6 +14,7 @@ type Config struct {
 	MaxWait     time.Duration `yaml:"max_wait"`     // longest wait for a batch to fill on the broker
 	RetryPause  time.Duration `yaml:"retry_pause"`  // between tries while the store is away
 	Close       CloseConfig   `yaml:"close"`
+	Audit       AuditConfig   `yaml:"audit"`
 }
 
 // CloseConfig is how hours are closed.
@@ -35,6 +36,7 @@ func DefaultConfig() Config {
 		MaxWait:     100 * time.Millisecond,
 		RetryPause:  time.Second,
 		Close:       CloseConfig{Interval: 10 * time.Second, Lease: 5 * time.Minute, Batch: 5_000},
+		Audit:       AuditConfig{Interval: 5 * time.Minute},
 	}
 }
 
@@ -55,7 +57,10 @@ func (c *Config) Validate() error {
 	case c.RetryPause < 10*time.Millisecond || c.RetryPause > time.Minute:
 		return fmt.Errorf("aggregate.retry_pause: %s is out of range; use 10ms to 1m", c.RetryPause)
 	}
-	return c.Close.Validate()
+	if err := c.Close.Validate(); err != nil {
+		return err
+	}
+	return c.Audit.Validate()
 }
 
 // Validate reports the first impossible value, by key and remedy.

@@ -100,13 +100,15 @@ type session struct {
 	client *kgo.Client
 	ready  chan struct{} // closed once client is set; the group may call back before
 
-	mu     sync.Mutex
-	claims map[string]map[int32]*owned
-	failed error // of claiming, inside the client's callback
+	mu      sync.Mutex
+	claims  map[string]map[int32]*owned
+	stopped map[*owned]bool // partitions with a gap before their position
+	failed  error           // of claiming, inside the client's callback
 }
 
 func (a *Aggregator) session(ctx context.Context) error {
-	s := &session{Aggregator: a, ready: make(chan struct{}), claims: make(map[string]map[int32]*owned)}
+	s := newSession(a)
+	defer a.metrics.goOn()
 	opts := append([]kgo.Opt{
 		kgo.ConsumerGroup(a.cfg.Group),
 		kgo.ConsumeTopics(stream.ClicksTopic, stream.DeadLettersTopic),
@@ -128,39 +130,67 @@ func (a *Aggregator) session(ctx context.Context) error {
 	close(s.ready)
 	defer client.CloseAllowingRebalance()
 	for {
-		fetches := client.PollRecords(ctx, a.cfg.MaxRecords)
+		fetches := s.poll(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err := s.claimFailure(); err != nil {
 			return err
 		}
-		if err := fetchError(fetches); err != nil {
+		if err := s.fetchErrors(fetches); err != nil {
 			return err
 		}
 		if err := s.apply(ctx, fetches); err != nil {
+			return err
+		}
+		if err := s.moved(ctx); err != nil {
 			return err
 		}
 		client.AllowRebalance()
 	}
 }
 
-// afterGap is what to do about ErrGap.
-const afterGap = "find out what deleted them, then move the position by hand"
+func newSession(a *Aggregator) *session {
+	return &session{
+		Aggregator: a, ready: make(chan struct{}),
+		claims: make(map[string]map[int32]*owned), stopped: make(map[*owned]bool),
+	}
+}
 
-func fetchError(fetches kgo.Fetches) error {
+// poll waits for records; while a partition stands still, not for ever.
+func (s *session) poll(ctx context.Context) kgo.Fetches {
+	if s.standing() == nil {
+		return s.client.PollRecords(ctx, s.cfg.MaxRecords)
+	}
+	ctx, cancel := context.WithTimeout(ctx, gapChecks*s.cfg.RetryPause)
+	defer cancel()
+	return s.client.PollRecords(ctx, s.cfg.MaxRecords)
+}
+
+// fetchErrors stops partitions whose fetch tells of missing records, and returns the
+// first other error.
+func (s *session) fetchErrors(fetches kgo.Fetches) error {
 	var first error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		if first != nil {
-			return
+		if errors.Is(err, context.DeadlineExceeded) {
+			return // poll's own
 		}
-		var lost *kgo.ErrDataLoss
-		if errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &lost) {
-			err = fmt.Errorf("%w (%w); %s", ErrGap, err, afterGap)
+		err = fetchError(topic, partition, err)
+		if o := s.owned(topic, partition); o != nil && errors.Is(err, ErrGap) {
+			s.stop(o, err)
+		} else if first == nil {
+			first = err
 		}
-		first = fmt.Errorf("fetching %s-%d: %w", topic, partition, err)
 	})
 	return first
+}
+
+func fetchError(topic string, partition int32, err error) error {
+	var lost *kgo.ErrDataLoss
+	if errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &lost) {
+		err = fmt.Errorf("%w (%w)", ErrGap, err)
+	}
+	return fmt.Errorf("fetching %s-%d: %w", topic, partition, err)
 }
 
 // parallelBatches bounds the transactions under way at once.
@@ -172,10 +202,24 @@ func (s *session) apply(ctx context.Context, fetches kgo.Fetches) error {
 	g.SetLimit(parallelBatches)
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
 		if len(f.Records) > 0 {
-			g.Go(func() error { return s.applyPartition(ctx, f.Records, f.HighWatermark) })
+			g.Go(func() error { return s.applyOrStop(ctx, f.Records, f.HighWatermark) })
 		}
 	})
 	return g.Wait()
+}
+
+// applyOrStop writes a batch. A gap before it stops its partition alone.
+func (s *session) applyOrStop(ctx context.Context, records []*kgo.Record, end int64) error {
+	o := s.owned(records[0].Topic, records[0].Partition)
+	if o == nil || s.standsStill(o) {
+		return nil // revoked or stopped between the fetch and now
+	}
+	err := s.applyPartition(ctx, records, end)
+	if errors.Is(err, ErrGap) {
+		s.stop(o, err)
+		return nil
+	}
+	return err
 }
 
 // applyPartition writes a batch; end is the offset behind the partition's last
@@ -189,10 +233,10 @@ func (s *session) applyPartition(ctx context.Context, records []*kgo.Record, end
 	s.metrics.left(o.partition, end-o.claim.Next)
 	for i, r := range records {
 		if want := o.claim.Next + int64(i); r.Offset != want {
-			return fmt.Errorf("%w: %s has offset %d next, the store wants %d; %s", ErrGap, o.partition, r.Offset, want, afterGap)
+			return fmt.Errorf("%w: %s has offset %d next, the store wants %d", ErrGap, o.partition, r.Offset, want)
 		}
 	}
-	batch := decodeBatch(o.partition, o.claim, records)
+	batch := DecodeBatch(o.partition, o.claim, records)
 	res, err := Apply(ctx, s.dep.Store, batch)
 	if err != nil && !errors.Is(err, ErrApplied) {
 		return fmt.Errorf("writing %s at offset %d: %w", o.partition, batch.First, err)

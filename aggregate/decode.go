@@ -13,12 +13,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// decodeBatch turns the records of one partition into a batch. What does not
-// decode, or holds what a database refuses, becomes poison: kept byte for byte
-// in the same transaction, so that it neither blocks the partition nor is lost.
-// The batch aliases the records' memory.
-func decodeBatch(p Partition, claim Claim, records []*kgo.Record) *Batch {
-	b := &Batch{Partition: p, Fence: claim.Fence, First: claim.Next, Next: records[len(records)-1].Offset + 1}
+// DecodeBatch turns records of one partition, at least one and without holes, into
+// a batch that starts at the claim's position. What does not decode, or holds what a
+// database refuses, becomes poison: kept byte for byte in the same transaction, so
+// that it neither blocks the partition nor is lost. The batch aliases the records'
+// memory and keeps them, should the store refuse one of them later.
+func DecodeBatch(p Partition, claim Claim, records []*kgo.Record) *Batch {
+	b := &Batch{
+		Partition: p, Fence: claim.Fence, First: claim.Next, Next: records[len(records)-1].Offset + 1, records: records,
+	}
 	clicks := make([]click.Click, len(records))
 	for i, r := range records {
 		if err := b.add(r, &clicks[i]); err != nil {
@@ -40,7 +43,7 @@ func (b *Batch) add(r *kgo.Record, c *click.Click) error {
 			return err
 		}
 		if err := checkMark(m); err != nil {
-			return err
+			return checkError{err}
 		}
 		b.Marks = append(b.Marks, *m)
 		return nil
@@ -50,7 +53,7 @@ func (b *Batch) add(r *kgo.Record, c *click.Click) error {
 			return err
 		}
 		if err := checkDeadLetter(d); err != nil {
-			return err
+			return checkError{err}
 		}
 		b.DeadLetters = append(b.DeadLetters, DeadLetterRow{d, r.Partition, r.Offset})
 		return nil
@@ -59,7 +62,7 @@ func (b *Batch) add(r *kgo.Record, c *click.Click) error {
 			return err
 		}
 		if err := checkClick(c); err != nil {
-			return err
+			return checkError{err}
 		}
 		row := ClickRow{Click: c, Partition: r.Partition, Offset: r.Offset}
 		if c.ClickID.IsZero() {
@@ -160,14 +163,4 @@ func checkMark(m *click.Mark) error {
 		}
 	}
 	return nil
-}
-
-func poison(p Partition, r *kgo.Record, err error) PoisonRow {
-	row := PoisonRow{Partition: p, Offset: r.Offset, Reason: err.Error(), Key: r.Key, Value: r.Value}
-	for _, h := range r.Headers {
-		if h.Key == stream.HeaderKind {
-			row.Kind = string(h.Value)
-		}
-	}
-	return row
 }

@@ -11,6 +11,7 @@ import (
 	"clickgate/gateway/stream"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -41,7 +42,7 @@ func record(topic, kind string, value []byte) *kgo.Record {
 }
 
 func decodeOne(r *kgo.Record) *Batch {
-	return decodeBatch(clicksPartition(0), Claim{Fence: 3, Next: r.Offset}, []*kgo.Record{r})
+	return DecodeBatch(clicksPartition(0), Claim{Fence: 3, Next: r.Offset}, []*kgo.Record{r})
 }
 
 // TestDecode: what a gateway writes comes out as it went in.
@@ -58,13 +59,13 @@ func TestDecode(t *testing.T) {
 	for i, r := range records {
 		r.Partition, r.Offset = 2, int64(40+i)
 	}
-	got := decodeBatch(clicksPartition(2), Claim{Fence: 3, Next: 40}, records)
+	got := DecodeBatch(clicksPartition(2), Claim{Fence: 3, Next: 40}, records)
 	want := &Batch{
 		Partition: clicksPartition(2), Fence: 3, First: 40, Next: 46,
 		Clicks:      []ClickRow{{c, RepeatKey(c), 2, 40}, {withToken, 0, 2, 41}, {dearest, RepeatKey(dearest), 2, 45}},
 		DeadLetters: []DeadLetterRow{{d, 2, 42}}, Marks: []click.Mark{m, m},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Batch{})); diff != "" {
 		t.Errorf("batch (-want +got):\n%s", diff)
 	}
 }
@@ -190,7 +191,7 @@ func FuzzDecodeBatch(f *testing.F) {
 			record(topic, kind, value),
 			record(topic, "m", nil),
 		}
-		b := decodeBatch(clicksPartition(0), Claim{Next: 40}, records)
+		b := DecodeBatch(clicksPartition(0), Claim{Next: 40}, records)
 		if n := len(b.Clicks) + len(b.DeadLetters) + len(b.Marks) + len(b.Poison); n != len(records) || b.Next != 41 {
 			t.Fatalf("%d records ended in %d places, next %d", len(records), n, b.Next)
 		}
@@ -212,6 +213,9 @@ func FuzzDecodeBatch(f *testing.F) {
 		}
 		for _, p := range b.Poison {
 			storable(t, p.Reason)
+			if p.Origin.Known() {
+				storable(t, p.Origin.TenantID, p.Origin.SourceID, p.Origin.Ingest.Gateway)
+			}
 		}
 	})
 }

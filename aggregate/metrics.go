@@ -13,9 +13,12 @@ type metrics struct {
 	mu      sync.Mutex
 	byState [click.NumStates]int64
 	behind  map[Partition]int64 // records not stored, of the partitions held
+	named   map[string]bool     // gateways that have a label of their own
+	stopped map[Partition]error // why partitions held stand still
 
 	events        *prometheus.CounterVec
 	copies        prometheus.Counter
+	copiesOf      *prometheus.CounterVec
 	poison        prometheus.Counter
 	records       prometheus.Histogram
 	freshness     prometheus.Histogram
@@ -24,7 +27,9 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{
-		behind: make(map[Partition]int64),
+		behind:  make(map[Partition]int64),
+		stopped: make(map[Partition]error),
+		named:   make(map[string]bool),
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clickgate_aggregate_events_total",
 			Help: "Events stored for the first time, by provisional state.",
@@ -33,9 +38,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "clickgate_aggregate_own_copies_total",
 			Help: "Records dropped because the same ingest was stored already.",
 		}),
+		copiesOf: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "clickgate_aggregate_gateway_copies_total",
+			Help: "Records dropped because the same ingest was stored already, by the gateway that wrote them.",
+		}, []string{"gateway"}),
 		poison: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "clickgate_aggregate_poison_records_total",
-			Help: "Records that do not decode, kept in poison_records.",
+			Help: "Records that do not decode or that the store refuses, kept in poison_records.",
 		}),
 		records: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "clickgate_aggregate_batch_records",
@@ -49,7 +58,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		sessionErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "clickgate_aggregate_session_errors_total",
-			Help: "Ends of consumer sessions by cause: fenced, gap or other.",
+			Help: "Ends of consumer sessions by cause: fenced or other; partitions that stopped: gap.",
 		}, []string{"cause"}),
 	}
 	lag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -57,7 +66,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help: "Records of the partitions held that were in Kafka at the last fetch and are not stored.",
 	}, m.lag)
 	if reg != nil {
-		reg.MustRegister(lag, m.events, m.copies, m.poison, m.records, m.freshness, m.sessionErrors)
+		reg.MustRegister(lag, m.newStoppedGauge(), m.events, m.copies, m.copiesOf, m.poison, m.records, m.freshness, m.sessionErrors)
 	}
 	return m
 }
@@ -74,6 +83,9 @@ func (m *metrics) batch(res *Result, b *Batch, now time.Time) {
 		}
 	}
 	m.copies.Add(float64(res.OwnCopies))
+	for gateway, n := range res.CopiesOf {
+		m.copiesOf.WithLabelValues(m.gateway(gateway)).Add(float64(n))
+	}
 	m.poison.Add(float64(res.Poison))
 	m.records.Observe(float64(res.Records))
 	if len(b.Clicks) > 0 {
@@ -83,6 +95,19 @@ func (m *metrics) batch(res *Result, b *Batch, now time.Time) {
 		}
 		m.freshness.Observe(now.Sub(time.UnixMicro(oldest)).Seconds())
 	}
+}
+
+// gateway returns the label of a gateway: the first maxGateways have one of their own.
+func (m *metrics) gateway(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.named[name] {
+		if len(m.named) >= maxGateways {
+			return otherGateways
+		}
+		m.named[name] = true
+	}
+	return name
 }
 
 // left notes how many records of a partition are still to be stored.

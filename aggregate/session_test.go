@@ -65,13 +65,21 @@ func TestFetchErrors(t *testing.T) {
 		{kerr.OffsetOutOfRange, "gap"},
 		{fmt.Errorf("wrapped: %w", &kgo.ErrDataLoss{Topic: stream.ClicksTopic}), "gap"},
 		{kerr.UnknownTopicOrPartition, "other"},
-		{nil, ""},
 	} {
-		err := fetchError(kgo.Fetches{{Topics: []kgo.FetchTopic{{
+		if err := fetchError(stream.ClicksTopic, 3, c.err); cause(err) != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%v: %v, cause %q, want %q", c.err, err, cause(err), c.want)
+		}
+	}
+	s := newSession(&Aggregator{metrics: newMetrics(prometheus.NewRegistry())})
+	for _, c := range []struct{ err, want error }{
+		{nil, nil}, {context.DeadlineExceeded, nil}, {kerr.UnknownTopicOrPartition, kerr.UnknownTopicOrPartition},
+		{kerr.OffsetOutOfRange, ErrGap}, // of a partition that is not ours (any more)
+	} {
+		err := s.fetchErrors(kgo.Fetches{{Topics: []kgo.FetchTopic{{
 			Topic: stream.ClicksTopic, Partitions: []kgo.FetchPartition{{Partition: 3, Err: c.err}},
 		}}}})
-		if (err != nil) != (c.err != nil) || err != nil && (cause(err) != c.want || !errors.Is(err, c.err)) {
-			t.Errorf("%v: %v, cause %q, want %q", c.err, err, cause(err), c.want)
+		if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
+			t.Errorf("a fetch with %v: %v, want %v", c.err, err, c.want)
 		}
 	}
 	if cause(fmt.Errorf("writing: %w", ErrFenced)) != "fenced" {

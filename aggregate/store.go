@@ -56,7 +56,8 @@ type Ingest interface {
 	// InTx runs f in one transaction, commits when f returns nil and rolls back
 	// otherwise. A serialization failure or deadlock (SQLSTATE 40001, 40P01,
 	// SQLITE_BUSY) is retried by running f again, so f must not keep state
-	// between runs.
+	// between runs. A row that the store refuses for its values, whatever is tried,
+	// fails with a RejectedError.
 	InTx(ctx context.Context, f func(Tx) error) error
 	// StoredThrough returns the next offset of every claimed partition of a
 	// topic id, by partition number.
@@ -86,9 +87,13 @@ type Tx interface {
 	// ingest id) and report which rows were new.
 	InsertRedeliveries(ctx context.Context, rows []RedeliveryRow) (inserted []bool, err error)
 	InsertDeadLetters(ctx context.Context, rows []DeadLetterRow) (inserted []bool, err error)
-	// InsertPoison keeps records that could not be decoded, unique on partition
+	// InsertPoison keeps records that could not become events, unique on partition
 	// and offset.
 	InsertPoison(ctx context.Context, rows []PoisonRow) error
+	// Attempt runs f so that its failure undoes what f did and nothing else: the
+	// transaction goes on. It returns f's error, as a RejectedError where the store
+	// refused a row, or says that the undoing itself failed. Attempts may be nested.
+	Attempt(ctx context.Context, f func() error) error
 	// AddMinutes adds deltas to the minute counts.
 	AddMinutes(ctx context.Context, deltas []MinuteDelta) error
 	// TouchUnits registers units that are new, holds all of them open against
@@ -168,11 +173,13 @@ type DeadLetterRow struct {
 	Offset    int64
 }
 
-// PoisonRow is a record that could not be decoded, kept byte for byte.
+// PoisonRow is a record that could not become an event, kept byte for byte.
 type PoisonRow struct {
 	Partition Partition
 	Offset    int64
+	Class     string // what kind of failure: ClassDecode, ClassCheck or the store's own code
 	Reason    string
+	Origin    Origin // the zero Origin where the record does not tell
 	Key       []byte // nil stays nil
 	Value     []byte // nil (a tombstone) stays nil
 	Kind      string // value of the kind header, or empty

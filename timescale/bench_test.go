@@ -9,6 +9,19 @@ import (
 
 func BenchmarkPostgres(b *testing.B) { bench(b, &postgres) }
 
+// BenchmarkIngest is everything a batch does, beside one plain COPY.
+func BenchmarkIngest(b *testing.B) {
+	postgres.dsn(b)
+	open := func(b *testing.B) aggregate.Store { return postgres.open(b) }
+	staged := func(b *testing.B) aggregate.Store {
+		s := postgres.open(b)
+		s.alwaysStage = true
+		return s
+	}
+	storetest.BenchIngest(b, storetest.Way{Name: "everything", Open: open}, storetest.Way{Name: "everything-staged", Open: staged},
+		storetest.Way{Name: "COPY", Open: open, Write: plainCopy})
+}
+
 func BenchmarkTimescale(b *testing.B) { bench(b, &tsdb) }
 
 func bench(b *testing.B, s *server) {
@@ -24,8 +37,7 @@ func plainCopy(b *testing.B, s aggregate.Store, rows []aggregate.ClickRow) {
 		if err := t.ready(idTimes(rows)); err != nil {
 			return err
 		}
-		sql := "COPY clicks (" + clickColumns + ") FROM STDIN (FORMAT binary)"
-		return t.copyIn(b.Context(), "clicks", sql, len(rows), func(c *copyBuf, i int) {
+		return t.copyIn(b.Context(), "clicks", copyClicksSQL, len(rows), func(c *copyBuf, i int) {
 			c.row(clickCount)
 			encodeClick(c, &rows[i])
 		})

@@ -3,6 +3,7 @@ package timescale
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"iter"
 	"math"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"clickgate/gateway/click"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // clickColumns are the columns of clicks in the order of encodeClick and
@@ -83,7 +85,9 @@ func encodeVerdict(c *copyBuf, v *click.Verdict) {
 	c.int2(uint8(v.ModelSlot))
 }
 
-// InsertClicks implements aggregate.Tx.
+// InsertClicks implements aggregate.Tx. Rows that the table has are looked for first,
+// and the others go straight into it by COPY, which is twice as fast as by way of the
+// staging table. Should a row have come in between, the staging table sorts it out.
 func (t *tx) InsertClicks(ctx context.Context, rows []aggregate.ClickRow) ([]bool, error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -91,6 +95,85 @@ func (t *tx) InsertClicks(ctx context.Context, rows []aggregate.ClickRow) ([]boo
 	if err := t.ready(idTimes(rows)); err != nil {
 		return nil, err
 	}
+	fresh, err := t.copyFresh(ctx, rows)
+	if taken(err) {
+		fresh, err = t.insertStaged(ctx, rows)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return fresh, t.insertEvidence(ctx, rows, fresh)
+}
+
+// errUnordered says that rows are not in strict key order: some may be equal.
+var errUnordered = errors.New("rows are not in key order")
+
+// taken reports whether err says that COPY met a key that exists.
+func taken(err error) bool {
+	var pg *pgconn.PgError
+	return errors.Is(err, errUnordered) || errors.As(err, &pg) && pg.Code == "23505"
+}
+
+const storedKeysSQL = `
+SELECT k.n - 1
+FROM unnest($1::text[], $2::uuid[], $3::timestamptz[]) WITH ORDINALITY AS k (tenant_id, event_id, id_time, n)
+CROSS JOIN LATERAL (
+  SELECT FROM clicks AS c
+  WHERE c.tenant_id = k.tenant_id AND c.event_id = k.event_id AND c.id_time = k.id_time
+    AND c.id_time BETWEEN $4::timestamptz AND $5::timestamptz
+  LIMIT 1) AS c`
+
+const copyClicksSQL = `COPY clicks (` + clickColumns + `) FROM STDIN (FORMAT binary)`
+
+// copyFresh copies the rows that are not stored, in an attempt of its own.
+func (t *tx) copyFresh(ctx context.Context, rows []aggregate.ClickRow) ([]bool, error) {
+	if t.store.alwaysStage {
+		return nil, errUnordered
+	}
+	keys := make([]aggregate.EventKey, len(rows))
+	for i := range rows {
+		keys[i] = aggregate.KeyOf(rows[i].Click)
+		if i > 0 && aggregate.CompareKeys(keys[i-1], keys[i]) >= 0 {
+			return nil, errUnordered
+		}
+	}
+	fresh, err := t.unstored(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	some := make([]*aggregate.ClickRow, 0, len(rows))
+	for i := range rows {
+		if fresh[i] {
+			some = append(some, &rows[i])
+		}
+	}
+	return fresh, t.Attempt(ctx, func() error {
+		return t.copyIn(ctx, "clicks", copyClicksSQL, len(some), func(c *copyBuf, i int) {
+			c.row(clickCount)
+			encodeClick(c, some[i])
+		})
+	})
+}
+
+// unstored tells which keys are of no click that is stored.
+func (t *tx) unstored(ctx context.Context, keys []aggregate.EventKey) ([]bool, error) {
+	fresh := make([]bool, len(keys))
+	for i := range fresh {
+		fresh[i] = true
+	}
+	tenants, events, times := keyColumns(keys, func(k *aggregate.EventKey) *aggregate.EventKey { return k })
+	lo, hi := bounds(times)
+	err := t.query(ctx, "stored clicks", storedKeysSQL, func(r pgx.Rows) error {
+		var n int
+		err := r.Scan(&n)
+		fresh[n] = false
+		return err
+	}, tenants, events, times, lo, hi)
+	return fresh, err
+}
+
+// insertStaged inserts rows by way of the staging table.
+func (t *tx) insertStaged(ctx context.Context, rows []aggregate.ClickRow) ([]bool, error) {
 	if err := t.stage(ctx, rows); err != nil {
 		return nil, err
 	}
@@ -104,8 +187,7 @@ func (t *tx) InsertClicks(ctx context.Context, rows []aggregate.ClickRow) ([]boo
 	if err != nil {
 		return nil, err
 	}
-	fresh := inserted(func(i int) aggregate.EventKey { return aggregate.KeyOf(rows[i].Click) }, len(rows), got)
-	return fresh, t.insertEvidence(ctx, rows, fresh)
+	return inserted(func(i int) aggregate.EventKey { return aggregate.KeyOf(rows[i].Click) }, len(rows), got), nil
 }
 
 func idTimes(rows []aggregate.ClickRow) iter.Seq[int64] {

@@ -96,14 +96,23 @@ func (t *tx) insertCopies(ctx context.Context, what, sql string, keys []copyKey,
 }
 
 const insertPoisonSQL = `
-INSERT INTO poison_records (cluster_id, topic_id, partition, rec_offset, topic, kind, reason, key, value)
-SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::bigint[], $5::text[], $6::bytea[], $7::text[],
-  $8::bytea[], $9::bytea[])
+INSERT INTO poison_records (cluster_id, topic_id, partition, rec_offset, topic, kind, class, reason, key, value,
+  tenant_id, source_id, event_id, entry, received_at, gateway, boot, seq)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::integer[], $4::bigint[], $5::text[], $6::bytea[], $7::text[], $8::text[],
+  $9::bytea[], $10::bytea[], $11::text[], $12::text[], $13::uuid[], $14::smallint[], $15::timestamptz[], $16::text[],
+  $17::bigint[], $18::bigint[])
 ON CONFLICT (cluster_id, topic_id, partition, rec_offset) DO NOTHING`
 
 // InsertPoison implements aggregate.Tx.
 func (t *tx) InsertPoison(ctx context.Context, rows []aggregate.PoisonRow) error {
 	type row = aggregate.PoisonRow
+	origins := column(rows, func(r *row) aggregate.Origin {
+		if !r.Origin.Known() {
+			return aggregate.Origin{}
+		}
+		return r.Origin
+	})
+	type origin = aggregate.Origin
 	_, err := t.exec(ctx, "poison records", insertPoisonSQL,
 		column(rows, func(r *row) string { return r.Partition.ClusterID }),
 		column(rows, func(r *row) [16]byte { return r.Partition.TopicID }),
@@ -111,8 +120,17 @@ func (t *tx) InsertPoison(ctx context.Context, rows []aggregate.PoisonRow) error
 		column(rows, func(r *row) int64 { return r.Offset }),
 		column(rows, func(r *row) string { return r.Partition.Topic }),
 		column(rows, func(r *row) []byte { return []byte(r.Kind) }),
+		column(rows, func(r *row) string { return r.Class }),
 		column(rows, func(r *row) string { return r.Reason }),
 		column(rows, func(r *row) []byte { return r.Key }),
-		column(rows, func(r *row) []byte { return r.Value }))
+		column(rows, func(r *row) []byte { return r.Value }),
+		column(origins, func(o *origin) string { return o.TenantID }),
+		column(origins, func(o *origin) string { return o.SourceID }),
+		column(origins, func(o *origin) [16]byte { return o.ID }),
+		column(origins, func(o *origin) int16 { return int16(o.Entry) }),
+		column(origins, func(o *origin) micros { return micros(o.ReceivedAt) }),
+		column(origins, func(o *origin) string { return o.Ingest.Gateway }),
+		column(origins, func(o *origin) int64 { return int64(o.Ingest.Boot) }),
+		column(origins, func(o *origin) int64 { return int64(o.Ingest.Seq) }))
 	return err
 }

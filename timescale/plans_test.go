@@ -53,6 +53,7 @@ func dayStatements(at time.Time) []dayStatement {
 	return []dayStatement{
 		{"the search for a click_id", sameClickSQL, findArgs([]int{0}, probes, events, clickSpan), 3},
 		{"the search for a double click", doubleClickSQL, findArgs([]int{0}, probes, []int64{1}, repeatSpan), 1},
+		{"the search for stored keys", storedKeysSQL, []any{tenants, events, times, us, us}, 1},
 		{"the search for stored ingest ids", storedIngestSQL, []any{tenants, events, times, us, us}, 1},
 		{"the marking of duplicates", markDuplicatesSQL, []any{tenants, events, times, []int64{1}, us, us}, 1},
 	}

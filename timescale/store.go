@@ -24,6 +24,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	cfg  Config
 	days days
+
+	alwaysStage bool // clicks never go straight into their table; for comparison
 }
 
 var _ aggregate.Store = (*Store)(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"hash/crc32"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -172,10 +173,31 @@ func (s *server) options(histories int) storetest.Options {
 			_, err := store.(*Store).Pool().Exec(context.Background(), statement)
 			return err
 		},
+		Refuse: refuse,
+		// Deadlock, serialization, lost connection, full disk, no memory, cancelled, shut
+		// down, I/O error, missing column, read only.
+		Passing: []string{"40P01", "40001", "08006", "53100", "53200", "57014", "57P01", "58030", "42703", "25006"},
 		Changes: func(table string) []string {
 			return []string{"UPDATE " + table + " SET tenant_id = 'other'", "DELETE FROM " + table, "TRUNCATE " + table}
 		},
 	}
+}
+
+// refuse makes a store refuse rows by a trigger that raises an SQLSTATE.
+func refuse(s aggregate.Store, table, condition, sqlState string) (end func() error, err error) {
+	pool, name := s.(*Store).Pool(), fmt.Sprintf("refuse_%s_%x", table, crc32.ChecksumIEEE([]byte(condition)))
+	_, err = pool.Exec(context.Background(), fmt.Sprintf(`
+CREATE FUNCTION %[1]s() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF %[3]s THEN RAISE EXCEPTION 'the test wants it so' USING ERRCODE = '%[4]s'; END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER %[1]s BEFORE INSERT ON %[2]s FOR EACH ROW EXECUTE FUNCTION %[1]s()`, name, table, condition, sqlState))
+	return func() error {
+		ctx, cancel := cleanupContext()
+		defer cancel()
+		_, err := pool.Exec(ctx, "DROP FUNCTION "+name+" CASCADE")
+		return err
+	}, err
 }
 
 // Under the race detector SQLite and encoding are ten times slower, and one
@@ -223,7 +245,7 @@ func equalReports(t *testing.T, s *server) {
 	want, got := openSQLite(t), s.open(t)
 	a, b := h.Play(t, want), h.Play(t, got)
 	for i := range a {
-		if a[i] != b[i] {
+		if !cmp.Equal(a[i], b[i]) {
 			t.Errorf("batch %d gives %+v on SQLite and %+v on %s", i, a[i], b[i], s.name)
 		}
 	}

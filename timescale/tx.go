@@ -69,7 +69,7 @@ func (s *Store) once(ctx context.Context, f func(aggregate.Tx) error) (err error
 	}()
 	t := &tx{store: s, tx: ptx}
 	if err := f(t); err != nil {
-		return err
+		return rejected(err)
 	}
 	if t.missing != nil { // f may have hidden the error
 		return t.missing

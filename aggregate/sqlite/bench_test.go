@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"clickgate/aggregate"
@@ -10,6 +12,36 @@ import (
 
 func BenchmarkStore(b *testing.B) {
 	storetest.Bench(b, func(b *testing.B) aggregate.Store { return open(b, filepath.Join(b.TempDir(), "clicks.db")) }, plainInsert)
+}
+
+// BenchmarkIngest is everything a batch does, beside plain inserts of one and of many rows.
+func BenchmarkIngest(b *testing.B) {
+	open := func(b *testing.B) aggregate.Store { return open(b, filepath.Join(b.TempDir(), "clicks.db")) }
+	storetest.BenchIngest(b, storetest.Way{Name: "everything", Open: open}, storetest.Way{Name: "INSERT-each", Open: open, Write: plainInsert},
+		storetest.Way{Name: "INSERT-many", Open: open, Write: insertMany})
+}
+
+// insertMany is plainInsert with as many rows a statement as SQLite has parameters for.
+func insertMany(b *testing.B, s aggregate.Store, rows []aggregate.ClickRow) {
+	const most = 700 // of 44 values; SQLITE_MAX_VARIABLE_NUMBER is 32,766
+	err := s.InTx(b.Context(), func(a aggregate.Tx) error {
+		t := a.(*tx)
+		for part := range slices.Chunk(rows, most) {
+			args := make([]any, 0, len(part)*clickCount)
+			for i := range part {
+				args = clickArgs(args, &part[i], t.now)
+			}
+			row := "(?" + strings.Repeat(", ?", clickCount-1) + ")"
+			query := "INSERT INTO clicks (" + clickColumns + ") VALUES " + row + strings.Repeat(", "+row, len(part)-1)
+			if _, err := t.exec("clicks", query, args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
 }
 
 // plainInsert is the same table and the same driver, without position, lookups,

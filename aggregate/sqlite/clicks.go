@@ -123,14 +123,21 @@ func (t *tx) InsertDeadLetters(ctx context.Context, rows []aggregate.DeadLetterR
 }
 
 const insertPoisonSQL = `
-INSERT INTO poison_records (cluster_id, topic_id, partition, rec_offset, topic, kind, reason, key, value, ingested_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+INSERT INTO poison_records (cluster_id, topic_id, partition, rec_offset, topic, kind, class, reason, key, value, ingested_at,
+  tenant_id, source_id, event_id, entry, received_at, gateway, boot, seq)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 
 // InsertPoison implements aggregate.Tx.
 func (t *tx) InsertPoison(ctx context.Context, rows []aggregate.PoisonRow) error {
 	_, err := insertEach(ctx, t, "poison records", insertPoisonSQL, rows, func(r *aggregate.PoisonRow) []any {
-		p := &r.Partition
-		return []any{p.ClusterID, p.TopicID[:], int64(p.Number), r.Offset, p.Topic, []byte(r.Kind), r.Reason, r.Key, r.Value, t.now}
+		p, o := &r.Partition, r.Origin
+		if !o.Known() {
+			o = aggregate.Origin{}
+		}
+		return []any{
+			p.ClusterID, p.TopicID[:], int64(p.Number), r.Offset, p.Topic, []byte(r.Kind), r.Class, r.Reason, r.Key, r.Value, t.now,
+			o.TenantID, o.SourceID, o.ID[:], int64(o.Entry), o.ReceivedAt, o.Ingest.Gateway, int64(o.Ingest.Boot), int64(o.Ingest.Seq),
+		}
 	})
 	return err
 }

@@ -109,8 +109,18 @@ func checkText(what string, row int, args []any) error {
 	for i, a := range args {
 		s, ok := a.(string)
 		if ok && (!utf8.ValidString(s) || strings.IndexByte(s, 0) >= 0) {
-			return fmt.Errorf("%s: row %d, value %d: text is not UTF-8 or holds a NUL byte", what, row, i+1)
+			return &textError{what, row, i + 1}
 		}
 	}
 	return nil
+}
+
+// textError says which value of which row is no text.
+type textError struct {
+	what       string
+	row, value int
+}
+
+func (e *textError) Error() string {
+	return fmt.Sprintf("%s: row %d, value %d: text is not UTF-8 or holds a NUL byte", e.what, e.row, e.value)
 }

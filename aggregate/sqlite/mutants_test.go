@@ -108,7 +108,7 @@ func TestMutant(t *testing.T) {
 	}, storetest.Options{
 		DB:      func(s aggregate.Store) *sql.DB { return s.(*mutant).DB() },
 		Exec:    func(s aggregate.Store, statement string) error { return execute(s.(*mutant).Store, statement) },
-		Changes: changes,
+		Changes: changes, Refuse: refuse,
 	})
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"strings"
@@ -79,7 +81,7 @@ func TestStore(t *testing.T) {
 	opts := storetest.Options{
 		DB:      func(s aggregate.Store) *sql.DB { return s.(*Store).DB() },
 		Exec:    func(s aggregate.Store, statement string) error { return execute(s.(*Store), statement) },
-		Changes: changes,
+		Changes: changes, Refuse: refuse,
 	}
 	if raceEnabled {
 		opts.Histories = 1 // SQLite is twenty times slower then, and one meets the same code as three
@@ -93,6 +95,20 @@ func execute(s *Store, statement string) error {
 		_, err := t.exec("statement of a test", statement)
 		return err
 	})
+}
+
+// refuse makes a store refuse rows by a trigger.
+func refuse(store aggregate.Store, table, condition, _ string) (end func() error, err error) {
+	var s *Store
+	switch store := store.(type) {
+	case *Store:
+		s = store
+	case *mutant:
+		s = store.Store
+	}
+	name := fmt.Sprintf("refuse_%s_%x", table, crc32.ChecksumIEEE([]byte(condition)))
+	return func() error { return execute(s, "DROP TRIGGER "+name) }, execute(s, fmt.Sprintf(
+		"CREATE TRIGGER %s BEFORE INSERT ON %s WHEN %s BEGIN SELECT RAISE(ABORT, 'the test wants it so'); END", name, table, condition))
 }
 
 // changes are the ways to change rows that an append-only table refuses.

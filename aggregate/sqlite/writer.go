@@ -141,7 +141,7 @@ func (s *Store) once(ctx context.Context, f func(aggregate.Tx) error) (err error
 		}
 	}()
 	if err := f(&tx{store: s, w: s.w, now: s.now()}); err != nil {
-		return err
+		return rejected(err)
 	}
 	if err := ctx.Err(); err != nil {
 		return err

@@ -3,10 +3,11 @@ package storetest
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"clickgate/aggregate"
 	"clickgate/gateway/click"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // pair is two clicks and what becomes of the second.
@@ -157,7 +158,7 @@ func retriedTransaction(e *env) {
 	other := e.open(e.T)
 	want := h.Play(e, e.store)
 	got := h.Play(e, retrying{other})
-	if !slices.Equal(got, want) {
+	if !cmp.Equal(got, want) {
 		e.Errorf("results of retried transactions are\n%v, want\n%v", got, want)
 	}
 	Compare(e, h.Sample(12), e.store, other)

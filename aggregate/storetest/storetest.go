@@ -25,6 +25,12 @@ type Options struct {
 	Signed32 bool
 	// Exec runs a statement that writes, in a transaction of its own.
 	Exec func(s aggregate.Store, statement string) error
+	// Refuse makes a store refuse new rows of table for which condition holds, an SQL
+	// expression of NEW, with an SQLSTATE where the store has them. It returns what ends
+	// it.
+	Refuse func(s aggregate.Store, table, condition, sqlState string) (end func() error, err error)
+	// Passing are SQLSTATEs of failures that are not a row's fault.
+	Passing []string
 	// Changes are the ways to change rows of a table that Exec must refuse.
 	Changes func(table string) []string
 }
@@ -56,6 +62,15 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"MoneyOverflow", moneyOverflow},
 		{"DeadLetters", deadLetters},
 		{"Poison", poison},
+		{"Attempts", attempts},
+		{"RejectedRows", rejectedRows},
+		{"RejectedAtBorder", rejectedAtBorder},
+		{"RejectedCopies", rejectedCopies},
+		{"RejectedOthers", rejectedOthers},
+		{"PassingFailures", passingFailures},
+		{"Letters", letters},
+		{"Replays", replays},
+		{"ReplaysLate", replaysLate},
 		{"Marks", marks},
 		{"MarkCounts", markCounts},
 		{"LongBoot", longBoot},

@@ -39,6 +39,7 @@ type Aggregator struct {
 	Store aggregate.Store
 
 	consumer *aggregate.Aggregator
+	auditor  *aggregate.Auditor
 	closer   *aggregate.Closer // nil: it closes no hours
 	started  bool
 	admin    *admin // nil without one
@@ -53,14 +54,23 @@ func NewAggregator(ctx context.Context, cfg *config.Config, opt Options) (*Aggre
 	if err != nil {
 		return nil, err
 	}
-	a, err := newAggregator(cfg, store, opt)
+	a := &Aggregator{Store: store}
+	if a.consumer, err = newAggregator(cfg, store, opt); err == nil {
+		a.auditor, err = newAuditor(cfg, store, opt)
+	}
 	if err == nil {
 		err = store.CheckSchema(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, store.Close())
 	}
-	return &Aggregator{consumer: a, Store: store}, nil
+	return a, nil
+}
+
+func newAuditor(cfg *config.Config, store aggregate.Reports, opt Options) (*aggregate.Auditor, error) {
+	return aggregate.NewAuditor(cfg.Aggregate.Audit, aggregate.AuditDependencies{
+		Store: store, Now: time.Now, Logger: opt.Logger, Registerer: opt.Registry,
+	})
 }
 
 func newAggregator(cfg *config.Config, store aggregate.Ingest, opt Options) (*aggregate.Aggregator, error) {
@@ -83,6 +93,7 @@ func owner() string {
 func (a *Aggregator) Start() {
 	a.started = true
 	a.consumer.Start()
+	a.auditor.Start()
 	if a.closer != nil {
 		a.closer.Start()
 	}
@@ -91,10 +102,15 @@ func (a *Aggregator) Start() {
 // ServeAdmin serves health, readiness and metrics on an address of its own.
 func (a *Aggregator) ServeAdmin(addr string, metrics prometheus.Gatherer) (net.Addr, error) {
 	var err error
-	if a.admin, err = startAdmin(addr, metrics, a.Store.Ping); err != nil {
+	if a.admin, err = startAdmin(addr, metrics, a.ready); err != nil {
 		return nil, err
 	}
 	return a.admin.listener.Addr(), nil
+}
+
+// ready reports why clicks are not stored, or not all.
+func (a *Aggregator) ready(ctx context.Context) error {
+	return errors.Join(a.Store.Ping(ctx), a.consumer.Ready())
 }
 
 // Counts returns the events stored for the first time since the start, by
@@ -104,6 +120,7 @@ func (a *Aggregator) Counts() [click.NumStates]int64 { return a.consumer.Counts(
 // Stop ends consuming, if it ever started, then closes the store.
 func (a *Aggregator) Stop(ctx context.Context) error {
 	var err error
+	a.auditor.Stop()
 	if a.closer != nil {
 		a.closer.Stop()
 	}

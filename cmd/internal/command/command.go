@@ -65,6 +65,7 @@ type cli struct {
 	Report     reportGroup   `cmd:"" help:"Billing and audit reports."`
 	Hours      hoursGroup    `cmd:"" help:"Hours of sources: open, closed, what they wait for."`
 	Review     reviewGroup   `cmd:"" help:"Flagged clicks: look, confirm, release."`
+	DLQ        dlqGroup      `cmd:"" help:"Dead letters: events that could not be read and records that could not be stored."`
 	Invoice    invoiceGroup  `cmd:"" help:"Months that were billed."`
 	Train      trainCmd      `cmd:"" help:"Train an isolation forest from a table of vectors, or from stored clicks."`
 	Eval       evalGroup     `cmd:"" help:"Measure models on labelled data."`

@@ -20,6 +20,7 @@ type reader interface {
 	aggregate.Review
 	aggregate.Incidents
 	aggregate.VectorReader
+	aggregate.DeadLetters
 	Close() error
 }
 

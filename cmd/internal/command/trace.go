@@ -69,7 +69,13 @@ func (s *session) unmask(id click.ID, reason string, rows []aggregate.TraceRow, 
 	if err != nil {
 		return err
 	}
-	if err := s.audit(id, reason, copies); err != nil {
+	tenants := []string{}
+	for _, c := range copies {
+		if len(tenants) == 0 || tenants[len(tenants)-1] != c.Tenant {
+			tenants = append(tenants, c.Tenant)
+		}
+	}
+	if err := s.audit(id.String(), reason, tenants); err != nil {
 		return fmt.Errorf("%w; nothing was unmasked", err)
 	}
 	for i := range rows {
@@ -103,20 +109,14 @@ func open(ring *seal.Ring, id click.ID, row *aggregate.TraceRow) (*report.Person
 // auditName is the file of unmaskings in the data folder: a JSON object a line.
 const auditName = "unmask-audit.log"
 
-func (s *session) audit(id click.ID, reason string, copies []report.Stored) (err error) {
-	tenants := []string{}
-	for _, c := range copies {
-		if len(tenants) == 0 || tenants[len(tenants)-1] != c.Tenant {
-			tenants = append(tenants, c.Tenant)
-		}
-	}
+func (s *session) audit(target, reason string, tenants []string) (err error) {
 	line, err := json.Marshal(struct {
 		At      string   `json:"at"`
 		User    string   `json:"user"`
 		ID      string   `json:"id"`
 		Tenants []string `json:"tenants"`
 		Reason  string   `json:"reason"`
-	}{s.Now().UTC().Format(time.RFC3339Nano), s.User, id.String(), tenants, reason})
+	}{s.Now().UTC().Format(time.RFC3339Nano), s.User, target, tenants, reason})
 	if err != nil {
 		return err
 	}

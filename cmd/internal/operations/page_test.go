@@ -25,6 +25,7 @@ var bounds = map[string]string{
 	"class":   "classes of requests: paid, organic, demoted, bulk",
 	"code":    "status codes, or error codes of docs/api.md",
 	"entry":   "ways that a click may come: c, b, batch, log",
+	"gateway": "gateways that sent something, 64 at most; the others together are others",
 	"kind":    "kinds of log lines",
 	"outcome": "outcomes in the program's text",
 	"page":    "routes of the console",

@@ -15,6 +15,7 @@ const (
 	codeVersion          = "http_version"
 	codeTransferEncoding = "transfer_encoding"
 	codeFolding          = "header_folding"
+	codeLineEnd          = "line_end"
 	codePath             = "not_found"
 	codeMethod           = "method_not_allowed"
 	codeBody             = "unexpected_body"
@@ -119,8 +120,10 @@ func (s *Server) comeAgain(ctx *fasthttp.RequestCtx, r route, code, message stri
 }
 
 // shed answers a request refused for load; a batch, whose body nobody reads,
-// counts once. The connection closes, because on a
-// busy machine even refusing costs.
+// counts once. On a busy machine even refusing costs, so the next request of the
+// connection is left unread for a while; see door.hold. The connection closes when
+// a body is on its way, and what is worth little gives up its descriptor while the
+// pressure is high.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *event) {
 	s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), d.String()).Inc()
 	if e.source != nil {
@@ -130,7 +133,14 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *ev
 		s.metrics.refused.WithLabelValues(codeOverload).Inc()
 	}
 	s.comeAgain(ctx, r, codeOverload, "too many requests at once; come again")
-	ctx.SetConnectionClose()
+	c := connOf(ctx)
+	c.note(e.class, true)
+	switch {
+	case ctx.Request.Header.ContentLength() > preloaded:
+		closeEarly(ctx)
+	case e.class >= admit.Demoted && !s.admission.gate.LetsIn(admit.Bulk) && (c == nil || !c.trusted):
+		ctx.SetConnectionClose()
+	}
 }
 
 // refuseQuota answers a batch whose key has used up its requests; the headers

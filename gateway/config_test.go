@@ -32,11 +32,10 @@ func TestConfigErrorsNameTheKey(t *testing.T) {
 		"region":          func(c *Config) { c.Region = "EU West" },
 		"trusted_proxies": func(c *Config) { c.TrustedProxies = []string{"0.0.0.0/0"} },
 		"proxy_protocol":  func(c *Config) { c.ProxyProtocol = true },
-		"limits.max_connections_per_ip": func(c *Config) {
-			c.ProxyProtocol = true
-			c.TrustedProxies = []string{"192.0.2.1"}
-			c.Limits.MaxConnectionsPerIP = 9
-		},
+		"limits.max_connections_per_ip": func(c *Config) { c.Limits.MaxConnectionsPerIP = -1 },
+		"timeouts.lead":                 func(c *Config) { c.Timeouts.Lead = -1 },
+		"timeouts.drain":                func(c *Config) { c.Timeouts.Drain = 0 },
+		"admission.pause":               func(c *Config) { c.Admission.Pause = 0 },
 		"limits.max_connections":  func(c *Config) { c.Limits.MaxConnections = 0 },
 		"limits.max_in_flight":    func(c *Config) { c.Limits.MaxInFlight = 0 },
 		"admission.waiting":       func(c *Config) { c.Admission.Waiting = -1 },

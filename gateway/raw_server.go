@@ -18,6 +18,7 @@ import (
 type rawServer struct {
 	http     *http.Server
 	listener net.Listener
+	door     *door // of listener
 	permits  chan struct{} // one per request at work
 }
 
@@ -53,14 +54,22 @@ func (b *rawServer) bind(s *Server) (err error) {
 	if b.listener, err = s.listen("tcp", s.cfg.Batch.Listen); err != nil {
 		return fmt.Errorf("gateway.batch.listen: cannot listen on %s: %w", s.cfg.Batch.Listen, err)
 	}
+	b.door = s.newDoor(b.listener)
 	return nil
 }
 
 func (b *rawServer) serve() error {
 	if b.http.TLSConfig != nil {
-		return b.http.ServeTLS(b.listener, "", "")
+		return b.http.ServeTLS(b.door, "", "")
 	}
-	return b.http.Serve(b.listener)
+	return b.http.Serve(b.door)
+}
+
+// hurry ends reads and writes in time for a stop.
+func (b *rawServer) hurry(reads, writes time.Time) {
+	if b != nil {
+		b.door.stop(reads, writes)
+	}
 }
 
 // stop waits for the requests inside, which end after the events that they hold.

@@ -293,6 +293,14 @@ func newRig(tb testing.TB, change func(*Config)) *rig {
 		}
 		return r.ln, nil
 	}
+	r.start()
+	return r
+}
+
+// start starts the server and ends it with the test, with nothing left inside.
+func (r *rig) start() {
+	tb := r.tb
+	tb.Helper()
 	if err := r.srv.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -310,7 +318,6 @@ func newRig(tb testing.TB, change func(*Config)) *rig {
 			tb.Errorf("%d permits were not returned", n)
 		}
 	})
-	return r
 }
 
 func newIdleRig(tb testing.TB, change func(*Config)) *rig {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -209,11 +210,10 @@ func (c *conn) Close() error {
 		return c.Conn.Close()
 	}
 	defer c.door.leave(c)
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if ok && c.linger.Load() {
+	if c.linger.Load() {
 		select {
 		case c.door.lingering <- struct{}{}:
-			c.drain(half)
+			c.drain()
 			<-c.door.lingering
 		default:
 		}
@@ -221,8 +221,17 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-func (c *conn) drain(half interface{ CloseWrite() error }) {
-	if half.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+// CloseWrite ends this side of the connection, as net/http's server does before it
+// waits for its client to go.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+func (c *conn) drain() {
+	if c.CloseWrite() == nil && c.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes) // until the client goes, or has had its time
 	}
 }

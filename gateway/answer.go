@@ -120,10 +120,7 @@ func (s *Server) comeAgain(ctx *fasthttp.RequestCtx, r route, code, message stri
 }
 
 // shed answers a request refused for load; a batch, whose body nobody reads,
-// counts once. On a busy machine even refusing costs, so the next request of the
-// connection is left unread for a while; see door.hold. The connection closes when
-// a body is on its way, and what is worth little gives up its descriptor while the
-// pressure is high.
+// counts once.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *event) {
 	s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), d.String()).Inc()
 	if e.source != nil {
@@ -133,12 +130,21 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *ev
 		s.metrics.refused.WithLabelValues(codeOverload).Inc()
 	}
 	s.comeAgain(ctx, r, codeOverload, "too many requests at once; come again")
+	s.turnAway(ctx, e.class)
+}
+
+// turnAway decides what becomes of the connection of a request refused for load. On
+// a busy machine even refusing costs, so its next request is left unread for a
+// while; see conn.Read. It closes when a body is on its way, and what is worth
+// little gives up its descriptor while the pressure is high. A proxy's connection is
+// neither left nor closed without need: others' requests come on it.
+func (s *Server) turnAway(ctx *fasthttp.RequestCtx, class admit.Class) {
 	c := connOf(ctx)
-	c.note(e.class, true)
+	c.note(class, true)
 	switch {
 	case ctx.Request.Header.ContentLength() > preloaded:
 		closeEarly(ctx)
-	case e.class >= admit.Demoted && !s.admission.gate.LetsIn(admit.Bulk) && (c == nil || !c.trusted):
+	case class >= admit.Demoted && !s.admission.gate.LetsIn(class) && (c == nil || !c.trusted):
 		ctx.SetConnectionClose()
 	}
 }

@@ -102,7 +102,7 @@ func (s *Server) overload(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e
 	if sound && e.redirects(r) {
 		s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), d.String()).Inc()
 		s.lost(e.click.TenantID, e.click.SourceID)
-		connOf(ctx).note(e.class, true)
+		s.turnAway(ctx, e.class)
 		redirect(ctx, landing)
 		return
 	}

@@ -148,22 +148,30 @@ func (d *door) stop(reads, writes time.Time) {
 	}
 }
 
-// Read implements net.Conn. Before another request it may wait: see hold.
+// Read implements net.Conn. It leaves a request that would most likely be refused
+// where it is: there it costs nothing, and a full socket is the one refusal that
+// also slows its sender. Who was refused is not read at all for a while. Whose class
+// is shut out may have been waited for since before that; then the first bytes are
+// here, and nobody looks at them. Connections of proxies are always read, because
+// paid clicks come on them too.
 func (c *conn) Read(b []byte) (int, error) {
-	if c.gated {
-		c.gated = false
-		c.door.hold(c)
+	if !c.gated {
+		return c.Conn.Read(b)
 	}
-	return c.Conn.Read(b)
+	c.gated = false
+	if c.turned {
+		c.door.hold()
+		return c.Conn.Read(b)
+	}
+	n, err := c.Conn.Read(b)
+	if n > 0 && !c.door.gate.LetsIn(c.class) {
+		c.door.hold()
+	}
+	return n, err
 }
 
-// hold leaves a request unread that would most likely be refused: in the kernel it
-// costs nothing, and a full socket is the one refusal that also slows its sender.
-// Connections of proxies are never held, because paid clicks come on them too.
-func (d *door) hold(c *conn) {
-	if !c.turned && d.gate.LetsIn(c.class) {
-		return
-	}
+// hold waits until nobody is refused any more, within bounds.
+func (d *door) hold() {
 	d.paused.Inc()
 	d.gate.AwaitCalm(d.pause, d.stopping)
 }

@@ -60,6 +60,8 @@ type Log struct {
 	degraded     atomic.Bool   // KafkaFirst: events go to the spool first
 	acks         atomic.Uint64 // records that Kafka acked
 	load         load
+	live         atomic.Int64 // KafkaFirst: records on their way to Kafka without the spool
+	lastLive     atomic.Int64 // Unix nanoseconds of the last of them
 
 	stopping atomic.Bool
 	inside   sync.WaitGroup // events given to Record and not yet answered

@@ -157,6 +157,7 @@ func (s *Server) takeBody(ctx *fasthttp.RequestCtx, r route, e *event, buf []byt
 	case d != admit.Admitted:
 		s.shed(ctx, r, d, e)
 	default:
+		connOf(ctx).note(e.class, false)
 		return buf, true
 	}
 	return buf, false

@@ -15,6 +15,7 @@ const (
 	codeVersion          = "http_version"
 	codeTransferEncoding = "transfer_encoding"
 	codeFolding          = "header_folding"
+	codeLineEnd          = "line_end"
 	codePath             = "not_found"
 	codeMethod           = "method_not_allowed"
 	codeBody             = "unexpected_body"
@@ -119,8 +120,7 @@ func (s *Server) comeAgain(ctx *fasthttp.RequestCtx, r route, code, message stri
 }
 
 // shed answers a request refused for load; a batch, whose body nobody reads,
-// counts once. The connection closes, because on a
-// busy machine even refusing costs.
+// counts once.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *event) {
 	s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), d.String()).Inc()
 	if e.source != nil {
@@ -130,7 +130,23 @@ func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *ev
 		s.metrics.refused.WithLabelValues(codeOverload).Inc()
 	}
 	s.comeAgain(ctx, r, codeOverload, "too many requests at once; come again")
-	ctx.SetConnectionClose()
+	s.turnAway(ctx, e.class)
+}
+
+// turnAway decides what becomes of the connection of a request refused for load. On
+// a busy machine even refusing costs, so its next request is left unread for a
+// while; see conn.Read. It closes when a body is on its way, and what is worth
+// little gives up its descriptor while the pressure is high. A proxy's connection is
+// neither left nor closed without need: others' requests come on it.
+func (s *Server) turnAway(ctx *fasthttp.RequestCtx, class admit.Class) {
+	c := connOf(ctx)
+	c.note(class, true)
+	switch {
+	case ctx.Request.Header.ContentLength() > preloaded:
+		closeEarly(ctx)
+	case class >= admit.Demoted && !s.admission.gate.LetsIn(class) && (c == nil || !c.trusted):
+		ctx.SetConnectionClose()
+	}
 }
 
 // refuseQuota answers a batch whose key has used up its requests; the headers

@@ -42,6 +42,7 @@ func (s *Server) serveOne(ctx *fasthttp.RequestCtx, r route, e *event, query, ra
 		s.overload(ctx, r, d, e, landing, f == nil)
 		return
 	}
+	connOf(ctx).note(e.class, false)
 	if f != nil {
 		s.malformed(ctx, r, e, f, raw)
 		return
@@ -104,6 +105,7 @@ func (s *Server) overload(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e
 	if sound && e.redirects(r) {
 		s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), d.String()).Inc()
 		s.lost(e.click.TenantID, e.click.SourceID)
+		s.turnAway(ctx, e.class)
 		redirect(ctx, landing)
 		return
 	}

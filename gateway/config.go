@@ -31,7 +31,7 @@ type Config struct {
 // Limits bound what clients may ask for.
 type Limits struct {
 	MaxConnections      int   `yaml:"max_connections"`
-	MaxConnectionsPerIP int   `yaml:"max_connections_per_ip"` // 0: no bound; of no use behind a proxy
+	MaxConnectionsPerIP int   `yaml:"max_connections_per_ip"` // of one client (IPv6: one /64), trusted proxies apart; 0: no bound
 	MaxInFlight         int   `yaml:"max_in_flight"`          // requests between permit and answer: the highest the limit may go
 	MaxHeaderBytes      int   `yaml:"max_header_bytes"`       // request line included
 	MaxBeaconBytes      int   `yaml:"max_beacon_bytes"`
@@ -49,7 +49,12 @@ type Timeouts struct {
 	Idle        time.Duration `yaml:"idle"`         // between requests of a connection
 	ProxyHeader time.Duration `yaml:"proxy_header"` // the PROXY header of a connection
 	Durable     time.Duration `yaml:"durable"`      // then the client is told that nothing was recorded
-	Answers     time.Duration `yaml:"answers"`      // how long an idempotency key is remembered
+	// Lead is how long a gateway that was told to end still takes everything, while
+	// /readyz already fails and every answer ends its connection.
+	Lead time.Duration `yaml:"lead"`
+	// Drain bounds the stop behind that, the log's part included.
+	Drain   time.Duration `yaml:"drain"`
+	Answers time.Duration `yaml:"answers"` // how long an idempotency key is remembered
 }
 
 // DefaultConfig returns the defaults.
@@ -60,14 +65,16 @@ func DefaultConfig() Config {
 		Region:      "local",
 		Limits: Limits{
 			MaxConnections: 65_536,
-			MaxInFlight:    4096,
-			MaxHeaderBytes: 8 << 10,
-			MaxBeaconBytes: 8 << 10,
-			MaxBatchBytes:  1 << 20,
-			MaxItemBytes:   64 << 10,
-			MaxBatchItems:  1000,
-			MaxAnswers:     10_000,
-			MaxAnswerBytes: 64 << 20,
+			// A sixteenth: many subscribers may stand behind one address.
+			MaxConnectionsPerIP: 4096,
+			MaxInFlight:         4096,
+			MaxHeaderBytes:      8 << 10,
+			MaxBeaconBytes:      8 << 10,
+			MaxBatchBytes:       1 << 20,
+			MaxItemBytes:        64 << 10,
+			MaxBatchItems:       1000,
+			MaxAnswers:          10_000,
+			MaxAnswerBytes:      64 << 20,
 		},
 		Timeouts: Timeouts{
 			Read:        5 * time.Second,
@@ -75,6 +82,8 @@ func DefaultConfig() Config {
 			Idle:        60 * time.Second,
 			ProxyHeader: time.Second,
 			Durable:     5 * time.Second,
+			Lead:        time.Second,
+			Drain:       5 * time.Second,
 			Answers:     24 * time.Hour,
 		},
 		Batch:     defaultBatchConfig(),
@@ -100,11 +109,6 @@ func (c *Config) Validate() error {
 	}
 	if c.ProxyProtocol && len(c.TrustedProxies) == 0 {
 		return fmt.Errorf("gateway.proxy_protocol: nobody may speak it; name the load balancers in gateway.trusted_proxies")
-	}
-	// The server counts connections per address before it reads the PROXY
-	// header, so the two together would let one slow proxy stop all accepts.
-	if c.ProxyProtocol && c.Limits.MaxConnectionsPerIP > 0 {
-		return fmt.Errorf("gateway.limits.max_connections_per_ip: cannot be used with gateway.proxy_protocol; set it to 0 and bound connections at the load balancer")
 	}
 	if err := c.Limits.validate(); err != nil {
 		return err
@@ -151,6 +155,8 @@ func (t *Timeouts) validate() error {
 		{"idle", t.Idle, time.Second, time.Hour},
 		{"proxy_header", t.ProxyHeader, 10 * time.Millisecond, time.Minute},
 		{"durable", t.Durable, 10 * time.Millisecond, time.Minute},
+		{"lead", t.Lead, 0, 5 * time.Minute},
+		{"drain", t.Drain, 100 * time.Millisecond, 5 * time.Minute},
 		{"answers", t.Answers, time.Minute, 7 * 24 * time.Hour},
 	} {
 		if v.d < v.low || v.d > v.high {

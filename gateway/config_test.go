@@ -27,32 +27,31 @@ func TestDefaultConfigIsValid(t *testing.T) {
 func TestConfigErrorsNameTheKey(t *testing.T) {
 	t.Parallel()
 	for key, change := range map[string]func(*Config){
-		"listen":          func(c *Config) { c.Listen = "8080" },
-		"admin_listen":    func(c *Config) { c.AdminListen = "" },
-		"region":          func(c *Config) { c.Region = "EU West" },
-		"trusted_proxies": func(c *Config) { c.TrustedProxies = []string{"0.0.0.0/0"} },
-		"proxy_protocol":  func(c *Config) { c.ProxyProtocol = true },
-		"limits.max_connections_per_ip": func(c *Config) {
-			c.ProxyProtocol = true
-			c.TrustedProxies = []string{"192.0.2.1"}
-			c.Limits.MaxConnectionsPerIP = 9
-		},
-		"limits.max_connections":  func(c *Config) { c.Limits.MaxConnections = 0 },
-		"limits.max_in_flight":    func(c *Config) { c.Limits.MaxInFlight = 0 },
-		"admission.waiting":       func(c *Config) { c.Admission.Waiting = -1 },
-		"limits.max_header_bytes": func(c *Config) { c.Limits.MaxHeaderBytes = 100 },
-		"limits.max_beacon_bytes": func(c *Config) { c.Limits.MaxBeaconBytes = 1 << 20 },
-		"limits.max_batch_bytes":  func(c *Config) { c.Limits.MaxBatchBytes = 1 << 30 },
-		"limits.max_item_bytes":   func(c *Config) { c.Limits.MaxItemBytes = 1 },
-		"limits.max_batch_items":  func(c *Config) { c.Limits.MaxBatchItems = 0 },
-		"limits.max_answers":      func(c *Config) { c.Limits.MaxAnswers = 0 },
-		"limits.max_answer_bytes": func(c *Config) { c.Limits.MaxAnswerBytes = 1 },
-		"timeouts.read":           func(c *Config) { c.Timeouts.Read = 0 },
-		"timeouts.write":          func(c *Config) { c.Timeouts.Write = time.Hour },
-		"timeouts.idle":           func(c *Config) { c.Timeouts.Idle = 0 },
-		"timeouts.proxy_header":   func(c *Config) { c.Timeouts.ProxyHeader = 0 },
-		"timeouts.durable":        func(c *Config) { c.Timeouts.Durable = 0 },
-		"timeouts.answers":        func(c *Config) { c.Timeouts.Answers = 0 },
+		"listen":                        func(c *Config) { c.Listen = "8080" },
+		"admin_listen":                  func(c *Config) { c.AdminListen = "" },
+		"region":                        func(c *Config) { c.Region = "EU West" },
+		"trusted_proxies":               func(c *Config) { c.TrustedProxies = []string{"0.0.0.0/0"} },
+		"proxy_protocol":                func(c *Config) { c.ProxyProtocol = true },
+		"limits.max_connections_per_ip": func(c *Config) { c.Limits.MaxConnectionsPerIP = -1 },
+		"timeouts.lead":                 func(c *Config) { c.Timeouts.Lead = -1 },
+		"timeouts.drain":                func(c *Config) { c.Timeouts.Drain = 0 },
+		"admission.pause":               func(c *Config) { c.Admission.Pause = 0 },
+		"limits.max_connections":        func(c *Config) { c.Limits.MaxConnections = 0 },
+		"limits.max_in_flight":          func(c *Config) { c.Limits.MaxInFlight = 0 },
+		"admission.waiting":             func(c *Config) { c.Admission.Waiting = -1 },
+		"limits.max_header_bytes":       func(c *Config) { c.Limits.MaxHeaderBytes = 100 },
+		"limits.max_beacon_bytes":       func(c *Config) { c.Limits.MaxBeaconBytes = 1 << 20 },
+		"limits.max_batch_bytes":        func(c *Config) { c.Limits.MaxBatchBytes = 1 << 30 },
+		"limits.max_item_bytes":         func(c *Config) { c.Limits.MaxItemBytes = 1 },
+		"limits.max_batch_items":        func(c *Config) { c.Limits.MaxBatchItems = 0 },
+		"limits.max_answers":            func(c *Config) { c.Limits.MaxAnswers = 0 },
+		"limits.max_answer_bytes":       func(c *Config) { c.Limits.MaxAnswerBytes = 1 },
+		"timeouts.read":                 func(c *Config) { c.Timeouts.Read = 0 },
+		"timeouts.write":                func(c *Config) { c.Timeouts.Write = time.Hour },
+		"timeouts.idle":                 func(c *Config) { c.Timeouts.Idle = 0 },
+		"timeouts.proxy_header":         func(c *Config) { c.Timeouts.ProxyHeader = 0 },
+		"timeouts.durable":              func(c *Config) { c.Timeouts.Durable = 0 },
+		"timeouts.answers":              func(c *Config) { c.Timeouts.Answers = 0 },
 	} {
 		c := DefaultConfig()
 		change(&c)

@@ -16,7 +16,7 @@ import (
 
 // handle serves one request. Whatever happens inside, the process lives on.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	r := routeOf(ctx)
+	r := routeOf(&ctx.Request.Header)
 	defer s.settle(ctx, r)
 	if !s.checkFraming(ctx, r) {
 		return
@@ -39,6 +39,9 @@ func (s *Server) settle(ctx *fasthttp.RequestCtx, r route) {
 		s.dep.Logger.Error("request ended in a panic", "route", routeNames[r], "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		ctx.Response.Reset()
 		s.refuse(ctx, r, 500, codeInternal, "the gateway failed on this request")
+		closeEarly(ctx)
+	}
+	if s.draining.Load() {
 		ctx.SetConnectionClose()
 	}
 	s.metrics.answered(r, ctx.Response.StatusCode())
@@ -49,8 +52,8 @@ func (s *Server) settle(ctx *fasthttp.RequestCtx, r route) {
 
 // routeOf matches the path as it was sent: a path that only means the same
 // after decoding is another path.
-func routeOf(ctx *fasthttp.RequestCtx) route {
-	switch string(ctx.URI().PathOriginal()) {
+func routeOf(h *fasthttp.RequestHeader) route {
+	switch string(pathOf(h.RequestURI())) {
 	case "/c":
 		return routeClick
 	case "/b":
@@ -59,6 +62,23 @@ func routeOf(ctx *fasthttp.RequestCtx) route {
 		return routeBatch
 	}
 	return routeOther
+}
+
+// pathOf returns the path of a request target in origin or absolute form (RFC 9112
+// section 3.2); other forms have none that is served.
+func pathOf(target []byte) []byte {
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		target = target[:i]
+	}
+	if len(target) > 0 && target[0] == '/' {
+		return target
+	}
+	_, rest, ok := bytes.Cut(target, []byte("://"))
+	i := bytes.IndexByte(rest, '/')
+	if !ok || i < 0 {
+		return nil
+	}
+	return rest[i:]
 }
 
 // methods of every route, as the Allow header names them.
@@ -71,39 +91,89 @@ var methods = [numRoutes]struct {
 	routeBatch:  {"POST", []string{"POST"}},
 }
 
-// checkFraming refuses what may mean something else to another HTTP parser on
-// the way, before anything is read from it: other versions, transfer encodings,
-// folded headers, methods in other letters, bodies without a use.
+// framing is why a request is refused before anything is read from it.
+type framing struct {
+	status        int
+	code, message string
+}
+
+// checkFraming answers what may mean something else to another HTTP parser on the
+// way, and bodies without a use. It returns false when it did.
 func (s *Server) checkFraming(ctx *fasthttp.RequestCtx, r route) bool {
-	h := &ctx.Request.Header
-	length := h.ContentLength()
+	f := s.framingOf(&ctx.Request.Header, r)
+	if f.status == 0 {
+		return true
+	}
+	if f.status == 405 {
+		ctx.Response.Header.Set("Allow", methods[r].allow)
+	}
+	return s.refuseFraming(ctx, r, f.status, f.code, f.message)
+}
+
+// framingOf finds the fault of a request's head, status 0 for none: other versions,
+// transfer encodings, folded headers, lines that end differently from others,
+// methods in other letters, bodies without a use.
+func (s *Server) framingOf(h *fasthttp.RequestHeader, r route) framing {
+	raw := h.RawHeaders()
 	switch version := h.Protocol(); {
 	case string(version) != "HTTP/1.1" && string(version) != "HTTP/1.0":
-		return s.refuseFraming(ctx, r, 505, codeVersion, "use HTTP/1.1 or HTTP/1.0")
-	case length == -1 || hasTransferEncoding(h.RawHeaders()):
-		return s.refuseFraming(ctx, r, 411, codeTransferEncoding, "send the body with Content-Length and without Transfer-Encoding")
-	case hasFold(h.RawHeaders()):
-		return s.refuseFraming(ctx, r, 400, codeFolding, "a header is folded over two lines")
+		return framing{505, codeVersion, "use HTTP/1.1 or HTTP/1.0"}
+	case hasTransferEncoding(raw):
+		return framing{411, codeTransferEncoding, "send the body with Content-Length and without Transfer-Encoding"}
+	case hasFold(raw):
+		return framing{400, codeFolding, "a header is folded over two lines"}
+	case hasBareLF(raw):
+		return framing{400, codeLineEnd, "a line ends with LF alone; end every line with CRLF"}
 	case r == routeOther:
-		return s.refuseFraming(ctx, r, 404, codePath, "there is nothing at this path")
+		return framing{404, codePath, "there is nothing at this path"}
 	case !slices.Contains(methods[r].list, string(h.Method())):
-		ctx.Response.Header.Set("Allow", methods[r].allow)
-		return s.refuseFraming(ctx, r, 405, codeMethod, "use "+methods[r].allow)
-	case length > s.bodyLimit(r, h.Method()):
-		if s.bodyLimit(r, h.Method()) == 0 {
-			return s.refuseFraming(ctx, r, 400, codeBody, "this request must not have a body")
-		}
-		return s.refuseFraming(ctx, r, 413, codeTooLarge, fmt.Sprintf("the body is longer than %d bytes", s.bodyLimit(r, h.Method())))
-	case len(h.Peek("Content-Encoding")) > 0:
-		return s.refuseFraming(ctx, r, 415, codeContentEncoding, "send the body without Content-Encoding")
+		return framing{405, codeMethod, "use " + methods[r].allow}
 	}
-	return true
+	return s.bodyFraming(h, r)
+}
+
+// bodyFraming finds the fault in what a head says of its body.
+func (s *Server) bodyFraming(h *fasthttp.RequestHeader, r route) framing {
+	length, limit := h.ContentLength(), s.bodyLimit(r, h.Method())
+	switch {
+	case (length > 0 || length == unwanted) && limit == 0:
+		return framing{400, codeBody, "this request must not have a body"}
+	case len(h.Peek("Content-Encoding")) > 0:
+		return framing{415, codeContentEncoding, "send the body without Content-Encoding"}
+	case length > limit || length == unwanted:
+		return framing{413, codeTooLarge, fmt.Sprintf("the body is longer than %d bytes", limit)}
+	}
+	return framing{}
+}
+
+// unwanted stands for the length of a body that nobody will read. The HTTP server
+// takes it for chunked and reads ahead only of other bodies: a refusal that the
+// head alone decides must not wait for a body that may never come.
+const unwanted = -1
+
+// headerReceived looks at a head before the server reads ahead of its body.
+func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	if h.ContentLength() > 0 && s.framingOf(h, routeOf(h)).status != 0 {
+		h.SetContentLength(unwanted)
+	}
+	return fasthttp.RequestConfig{}
+}
+
+// expect answers Expect: 100-continue (RFC 9110 section 10.1.1): what would be
+// refused is refused before its body is sent.
+func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
+	r := routeOf(&ctx.Request.Header)
+	if s.checkFraming(ctx, r) {
+		return fasthttp.StatusContinue
+	}
+	s.metrics.answered(r, ctx.Response.StatusCode())
+	return ctx.Response.StatusCode()
 }
 
 // refuseFraming closes the connection too: what follows on it cannot be trusted.
 func (s *Server) refuseFraming(ctx *fasthttp.RequestCtx, r route, status int, code, message string) bool {
 	s.refuse(ctx, r, status, code, message)
-	ctx.SetConnectionClose()
+	closeEarly(ctx)
 	return false
 }
 
@@ -138,6 +208,21 @@ func hasTransferEncoding(raw []byte) bool {
 // hasFold reports a line that begins with white space (RFC 9112 section 5.2).
 func hasFold(raw []byte) bool {
 	return bytes.Contains(raw, []byte("\n ")) || bytes.Contains(raw, []byte("\n\t"))
+}
+
+// hasBareLF reports a line of the headers that ends without CR. RFC 9112 section
+// 2.2 lets a server take it for the end of a line; who reads it as part of the
+// value sees other headers.
+func hasBareLF(raw []byte) bool {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(raw[i:], '\n')
+		if n < 0 {
+			return false
+		}
+		if i += n; i == 0 || raw[i-1] != '\r' {
+			return true
+		}
+	}
 }
 
 // errBody says that a body did not arrive whole.
@@ -189,7 +274,7 @@ func (s *Server) refuseUnread(ctx *fasthttp.RequestCtx, err error) {
 		status, code = 408, codeTimeout
 	}
 	s.refuse(ctx, routeOther, status, code, "the request is not HTTP as this server reads it")
-	ctx.SetConnectionClose()
+	closeEarly(ctx)
 	s.metrics.answered(routeOther, status)
 }
 

@@ -97,8 +97,8 @@ func TestTokenUsedElsewhere(t *testing.T) {
 	m := miniredis.RunT(t)
 	a, b := newIdleRig(t, nil), newIdleRig(t, nil)
 	a.srv.dep.Hints, b.srv.dep.Hints = newHints(t, m.Addr(), time.Second), newHints(t, m.Addr(), time.Second)
-	a.start()
-	b.start()
+	a.startInMemory()
+	b.startInMemory()
 	one := a.mint(nil)
 	if got := a.send(peerAddr, request("GET", "/c?t="+one, "")).status; got != 302 {
 		t.Fatal(got)

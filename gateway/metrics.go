@@ -57,11 +57,14 @@ type metrics struct {
 	unrecorded prometheus.Counter
 	panics     prometheus.Counter
 	replayed   prometheus.Counter
-	logLines   *prometheus.CounterVec
-	damaged    *prometheus.CounterVec
-	seconds    [numRoutes]prometheus.Observer
-	skew       *skewMetric
-	ticks      atomic.Uint32
+
+	connectionsRefused, readsPaused prometheus.Counter
+
+	logLines *prometheus.CounterVec
+	damaged  *prometheus.CounterVec
+	seconds  [numRoutes]prometheus.Observer
+	skew     *skewMetric
+	ticks    atomic.Uint32
 }
 
 func newMetrics(reg prometheus.Registerer, g *admit.Gate, remembered *answers) (*metrics, error) {
@@ -77,6 +80,8 @@ func newMetrics(reg prometheus.Registerer, g *admit.Gate, remembered *answers) (
 	unrecorded := counter("unrecorded_total", "Redirects that left no durable record; never billed.")
 	panics := counter("panics_total", "Requests that ended in a caught panic and were answered 500.")
 	replayed := counter("replayed_answers_total", "Batches answered from memory by their idempotency key.")
+	connections := counter("connections_refused_total", "Connections of clients that had as many as they may.")
+	paused := counter("reads_paused_total", "Times that the next request of a connection was left unread, because requests of its class are refused.")
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: ns, Subsystem: sub, Name: "request_seconds",
 		Help:    "Time from a request's header to its answer, sampled one in eight.",
@@ -91,11 +96,14 @@ func newMetrics(reg prometheus.Registerer, g *admit.Gate, remembered *answers) (
 		unrecorded: unrecorded.WithLabelValues(),
 		panics:     panics.WithLabelValues(),
 		replayed:   replayed.WithLabelValues(),
-		skew:       newSkewMetric(),
+
+		connectionsRefused: connections.WithLabelValues(), readsPaused: paused.WithLabelValues(),
+
+		skew: newSkewMetric(),
 	}
 	m.resolve(requests, events, seconds)
 	for _, c := range []prometheus.Collector{
-		requests, events, unrecorded, panics, replayed, seconds, m.refused, m.malformed, m.shed, m.logLines, m.damaged, m.skew.seconds,
+		requests, events, unrecorded, panics, replayed, connections, paused, seconds, m.refused, m.malformed, m.shed, m.logLines, m.damaged, m.skew.seconds,
 		gauge("in_flight", "Requests between permit and answer.", func() float64 { return float64(g.InFlight()) }),
 		gauge("in_flight_limit", "Permits.", func() float64 { return float64(g.Limit()) }),
 		gauge("waiting", "Requests that wait for a permit.", func() float64 { return float64(g.Waiting()) }),

@@ -85,8 +85,11 @@ func (s *Server) serveRaw(a *rawAnswer, r *http.Request) {
 		s.shedRaw(a, key.Source, admit.Full.String())
 		return
 	}
-	r.Body = http.MaxBytesReader(a.w, r.Body, s.cfg.Batch.MaxBody)
-	s.workRaw(a, r.Body, key, header)
+	body := &pacedBody{
+		body: http.MaxBytesReader(a.w, r.Body, s.cfg.Batch.MaxBody), conn: http.NewResponseController(a.w),
+		stall: s.cfg.Batch.Stall, until: a.begun.Add(s.cfg.Batch.Timeout),
+	}
+	s.workRaw(a, body, key, header)
 }
 
 // shedRaw refuses a body for load or quota. Nobody read it, so it counts once.
@@ -137,6 +140,7 @@ func (w *rawWork) count() {
 // answerDamage answers a body that ended early, whose lines before that are
 // durable. bytes is how far it could be read, unpacked.
 func (w *rawWork) answerDamage(a *rawAnswer, bytes int64, err error) {
+	a.close() // where the next request begins nobody knows
 	offset := w.offset + bytes
 	body := rawBody{RawCounts: &w.counts, Offset: &offset}
 	status := 400

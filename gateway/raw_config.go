@@ -23,6 +23,8 @@ type BatchConfig struct {
 	MaxLine         int   `yaml:"max_line"`         // bytes of a line; longer ones are malformed
 	// Timeout is how long a body may take to arrive and to be worked on.
 	Timeout time.Duration `yaml:"timeout"`
+	// Stall is how long 16 KiB of a body may take to arrive.
+	Stall time.Duration `yaml:"stall"`
 }
 
 func defaultBatchConfig() BatchConfig {
@@ -33,6 +35,7 @@ func defaultBatchConfig() BatchConfig {
 		MaxRatio:        250,
 		MaxLine:         1 << 20,
 		Timeout:         10 * time.Minute,
+		Stall:           30 * time.Second,
 	}
 }
 
@@ -59,6 +62,9 @@ func (b *BatchConfig) Validate() error {
 	}
 	if b.Timeout < time.Second || b.Timeout > 24*time.Hour {
 		return fmt.Errorf("gateway.batch.timeout: %s is out of range; use 1s to 24h", b.Timeout)
+	}
+	if b.Stall < 100*time.Millisecond || b.Stall > time.Hour {
+		return fmt.Errorf("gateway.batch.stall: %s is out of range; use 100ms to 1h", b.Stall)
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 type rawServer struct {
 	http     *http.Server
 	listener net.Listener
+	door     *door         // of listener
 	permits  chan struct{} // one per request at work
 }
 
@@ -35,7 +36,10 @@ func (s *Server) newRaw() (*rawServer, error) {
 		WriteTimeout:      cfg.Timeout + s.cfg.Timeouts.Durable,
 		IdleTimeout:       s.cfg.Timeouts.Idle,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          log.New(io.Discard, "", 0), // its lines hold client addresses
+
+		DisableGeneralOptionsHandler: true,
+
+		ErrorLog: log.New(io.Discard, "", 0), // its lines hold client addresses
 	}
 	if cfg.TLSCert == "" {
 		return raw, nil
@@ -53,14 +57,22 @@ func (b *rawServer) bind(s *Server) (err error) {
 	if b.listener, err = s.listen("tcp", s.cfg.Batch.Listen); err != nil {
 		return fmt.Errorf("gateway.batch.listen: cannot listen on %s: %w", s.cfg.Batch.Listen, err)
 	}
+	b.door = s.newDoor(b.listener)
 	return nil
 }
 
 func (b *rawServer) serve() error {
 	if b.http.TLSConfig != nil {
-		return b.http.ServeTLS(b.listener, "", "")
+		return b.http.ServeTLS(b.door, "", "")
 	}
-	return b.http.Serve(b.listener)
+	return b.http.Serve(b.door)
+}
+
+// hurry ends reads and writes in time for a stop.
+func (b *rawServer) hurry(reads, writes time.Time) {
+	if b != nil {
+		b.door.stop(reads, writes)
+	}
 }
 
 // stop waits for the requests inside, which end after the events that they hold.
@@ -96,7 +108,15 @@ func (s *Server) BatchHandler() http.Handler {
 func (s *Server) handleRaw(w http.ResponseWriter, r *http.Request) {
 	a := &rawAnswer{w: w, begun: time.Now()}
 	defer s.settleRaw(a)
+	// A length beside a chunked body is hidden from us; another parser may go by it
+	// and see the next request elsewhere. So there is no next one.
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 || s.draining.Load() {
+		a.close()
+	}
 	switch {
+	case r.ProtoMajor == 1 && r.ProtoMinor > 1:
+		a.close()
+		s.refuseRaw(a, 505, codeVersion, "use HTTP/2, HTTP/1.1 or HTTP/1.0")
 	case r.URL.EscapedPath() != "/v1/raw":
 		s.refuseRaw(a, 404, codePath, "there is nothing at this path; send logs to /v1/raw")
 	case r.Method != http.MethodPost:
@@ -114,7 +134,7 @@ func (s *Server) settleRaw(a *rawAnswer) {
 		// The value of a panic may quote a request, so only its type is logged.
 		s.dep.Logger.Error("request ended in a panic", "route", routeNames[routeRaw], "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 		if a.status == 0 {
-			a.w.Header().Set("Connection", "close")
+			a.close()
 			s.refuseRaw(a, 500, codeInternal, "the gateway failed on this request")
 		}
 	}
@@ -158,6 +178,10 @@ func (c *RawCounts) malformed(code string) {
 	}
 	c.Codes[code]++
 }
+
+// close ends the connection behind the answer; one of HTTP/2 takes no new requests
+// and finishes those under way.
+func (a *rawAnswer) close() { a.w.Header().Set("Connection", "close") }
 
 func (a *rawAnswer) send(status int, body rawBody) {
 	a.status = status

@@ -286,18 +286,27 @@ func (l *lockedBuffer) String() string {
 
 func newRig(tb testing.TB, change func(*Config)) *rig {
 	tb.Helper()
-	return newIdleRig(tb, change).start()
+	r := newIdleRig(tb, change)
+	r.startInMemory()
+	return r
 }
 
-func (r *rig) start() *rig {
-	tb := r.tb
-	tb.Helper()
+// startInMemory starts the server on connections that no network carries.
+func (r *rig) startInMemory() {
+	r.tb.Helper()
 	r.srv.listen = func(_, addr string) (net.Listener, error) {
 		if addr == r.srv.cfg.AdminListen {
 			return net.Listen("tcp", "127.0.0.1:0")
 		}
 		return r.ln, nil
 	}
+	r.start()
+}
+
+// start starts the server and ends it with the test, with nothing left inside.
+func (r *rig) start() {
+	tb := r.tb
+	tb.Helper()
 	if err := r.srv.Start(); err != nil {
 		tb.Fatal(err)
 	}
@@ -315,7 +324,6 @@ func (r *rig) start() *rig {
 			tb.Errorf("%d permits were not returned", n)
 		}
 	})
-	return r
 }
 
 func newIdleRig(tb testing.TB, change func(*Config)) *rig {

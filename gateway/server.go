@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"clickgate/gateway/click"
 	"clickgate/gateway/edge"
@@ -34,6 +35,7 @@ type Server struct {
 	raw           *rawServer // nil without a batch listener
 	listener      net.Listener
 	adminListener net.Listener
+	door          *door // of listener
 	draining      atomic.Bool
 	cancel        context.CancelFunc    // ends the gate's controller
 	broken        atomic.Pointer[error] // why serving ended by itself
@@ -83,9 +85,10 @@ func (s *Server) newHTTP() *fasthttp.Server {
 	return &fasthttp.Server{
 		Handler:                      s.handle,
 		ErrorHandler:                 s.refuseUnread,
+		HeaderReceived:               s.headerReceived,
+		ExpectHandler:                s.expect,
 		Logger:                       quiet{},
 		Concurrency:                  l.MaxConnections,
-		MaxConnsPerIP:                l.MaxConnectionsPerIP,
 		ReadBufferSize:               l.MaxHeaderBytes,
 		MaxRequestBodySize:           max(l.MaxBatchBytes, l.MaxBeaconBytes),
 		StreamRequestBody:            true,
@@ -97,7 +100,6 @@ func (s *Server) newHTTP() *fasthttp.Server {
 		NoDefaultContentType:         true,
 		SecureErrorLogMessage:        true,
 		CloseOnShutdown:              true,
-		TCPKeepalive:                 true,
 	}
 }
 
@@ -127,13 +129,14 @@ func (s *Server) Start() error {
 	if s.cfg.ProxyProtocol {
 		ln = proxyListener(ln, s.trust, s.cfg.Timeouts.ProxyHeader)
 	}
+	s.door = s.newDoor(ln)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	if s.dep.Signals != nil {
 		s.running.Go(func() { s.admission.gate.Run(ctx) })
 	}
 	s.running.Go(func() { s.dep.Hints.Run(ctx, s.admission.addresses) })
-	s.running.Go(func() { s.ended(s.http.Serve(ln)) })
+	s.running.Go(func() { s.ended(s.http.Serve(s.door)) })
 	s.running.Go(func() { s.ended(s.admin.Serve(adminLn)) })
 	return nil
 }
@@ -157,16 +160,25 @@ func (s *Server) AdminAddr() net.Addr { return s.adminListener.Addr() }
 // of one's own.
 func (s *Server) Handler() fasthttp.RequestHandler { return s.handle }
 
-// Drain makes /readyz fail, so that load balancers turn away before Stop.
+// Drain makes /readyz fail, so that load balancers turn away before Stop, and every
+// answer end its connection, so that clients do as well.
 func (s *Server) Drain() { s.draining.Store(true) }
 
 // Stop drains: it accepts no more connections, answers the requests inside with
-// Connection: close, and closes the admin listener last. When ctx ends first it
-// returns an error and requests may still be running.
+// Connection: close, and closes the admin listener last. Clients have half of the
+// time to the deadline of ctx to send the rest of what they began, and a quarter
+// more to take their answers. When ctx ends first it returns an error and requests
+// may still be running.
 func (s *Server) Stop(ctx context.Context) error {
 	s.Drain()
 	if s.listener == nil {
 		return nil
+	}
+	if end, ok := ctx.Deadline(); ok {
+		left := time.Until(end)
+		reads, writes := time.Now().Add(min(left/2, s.cfg.Timeouts.Read)), end.Add(-left/4)
+		s.door.stop(reads, writes)
+		s.raw.hurry(reads, writes)
 	}
 	err := s.http.ShutdownWithContext(ctx)
 	if err != nil {

@@ -31,6 +31,9 @@ type Config struct {
 	// file descriptors, 0 to 1.
 	LowOff   float64 `yaml:"low_off"`
 	PaidOnly float64 `yaml:"paid_only"`
+	// Pause is how long at most the next request of a connection stays unread while
+	// requests of its class are refused.
+	Pause time.Duration `yaml:"pause"`
 	// AddressRate and PrefixRate are requests a second of one address (IPv6: one
 	// /64) and of the prefix around it (IPv4 /24, IPv6 /48); above them requests
 	// are demoted. 0: no bound.
@@ -52,7 +55,7 @@ func DefaultConfig() Config {
 		StartLimit: 64, MinLimit: 4, Waiting: 64,
 		PaidWait: 200 * time.Millisecond, LowWait: 20 * time.Millisecond, StandingAfter: 100 * time.Millisecond,
 		TargetWait: 5 * time.Millisecond, Tolerance: 1.2, MaxNormal: 50 * time.Millisecond, MaxFlush: time.Second,
-		LowOff: .92, PaidOnly: .95,
+		LowOff: .92, PaidOnly: .95, Pause: time.Second,
 		AddressRate: 100, PrefixRate: 1000,
 		KeyRate: 0, KeyBurst: 100,
 		ReuseWindow: 5 * time.Minute, ReuseIDs: 1 << 20,
@@ -73,6 +76,7 @@ func (c *Config) Validate() error {
 		{"standing_after", c.StandingAfter, time.Millisecond, 10 * time.Second},
 		{"target_wait", c.TargetWait, 100 * time.Microsecond, time.Second},
 		{"max_normal", c.MaxNormal, time.Millisecond, 10 * time.Second},
+		{"pause", c.Pause, time.Millisecond, 10 * time.Second},
 		{"max_flush", c.MaxFlush, 10 * time.Millisecond, time.Minute},
 		{"reuse_window", c.ReuseWindow, time.Second, 24 * time.Hour},
 	} {

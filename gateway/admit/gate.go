@@ -63,7 +63,8 @@ type Gate struct {
 	room room
 
 	signals func() Signals
-	control controller // the goroutine of Run alone
+	control controller                    // the goroutine of Run alone
+	calm    atomic.Pointer[chan struct{}] // closed, and replaced, when nobody is refused
 	status  atomic.Pointer[Status]
 }
 
@@ -92,6 +93,7 @@ func NewGate(cfg Config, dep Dependencies) *Gate {
 	g.control = newController(&g.cfg, dep.MaxLimit)
 	g.terms.Store(uint64(newTerms(g.control.limit.permits(), NumClasses)))
 	g.status.Store(&Status{Limit: g.control.limit.permits(), Open: NumClasses})
+	g.becomeCalm()
 	return g
 }
 
@@ -298,6 +300,26 @@ func (g *Gate) LetsIn(c Class) bool { return c < terms(g.terms.Load()).open() }
 // holds no permit, because it goes on for minutes, asks before each of its steps.
 func (g *Gate) Calm(c Class) bool {
 	return fits(word(g.word.Load()), terms(g.terms.Load()), c)
+}
+
+// AwaitCalm returns at the next Interval in which nobody waited or was refused and
+// all classes are let in, after limit, or when stop is closed, whatever comes
+// first. Those who would only be refused wait here instead.
+func (g *Gate) AwaitCalm(limit time.Duration, stop <-chan struct{}) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-*g.calm.Load():
+	case <-timer.C:
+	case <-stop:
+	}
+}
+
+func (g *Gate) becomeCalm() {
+	fresh := make(chan struct{})
+	if old := g.calm.Swap(&fresh); old != nil {
+		close(*old)
+	}
 }
 
 // Refused returns how many requests of a class were refused for a reason.

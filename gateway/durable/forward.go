@@ -20,6 +20,7 @@ import (
 type forwarder struct {
 	log   *Log
 	slots chan struct{} // bounds records in flight
+	freed chan struct{} // one of them may be free
 
 	mu       sync.Mutex
 	inFlight []*shipment // in file order; the first is the oldest unacked
@@ -53,6 +54,7 @@ func newForwarder(l *Log) *forwarder {
 		log:     l,
 		slots:   make(chan struct{}, l.cfg.InFlight),
 		read:    l.dep.Spool.Stats().DurableSeq - l.dep.Backlog,
+		freed:   make(chan struct{}, 1),
 		changed: make(chan struct{}, 1),
 	}
 }
@@ -89,6 +91,9 @@ func (f *forwarder) ship(ctx context.Context, from spool.Position) error {
 		if err != nil {
 			return cmp.Or(f.failure(), err)
 		}
+		if err := f.yield(ctx); err != nil {
+			return cmp.Or(f.failure(), err)
+		}
 		select {
 		case f.slots <- struct{}{}:
 		case <-ctx.Done():
@@ -105,6 +110,21 @@ func (f *forwarder) ship(ctx context.Context, from spool.Position) error {
 		})
 	}
 }
+
+// yield waits while as many records are in flight as may be beside live traffic.
+func (f *forwarder) yield(ctx context.Context) error {
+	for len(f.slots) >= f.log.replayShare() {
+		select {
+		case <-f.freed:
+		case <-time.After(yieldPause): // live traffic may have ended
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+const yieldPause = 5 * time.Millisecond
 
 func (f *forwarder) failure() error {
 	f.mu.Lock()
@@ -128,6 +148,10 @@ func (f *forwarder) begin(e *spool.Entry, received int64) (*shipment, error) {
 
 func (f *forwarder) done(s *shipment, r *kgo.Record, err error) {
 	<-f.slots
+	select {
+	case f.freed <- struct{}{}:
+	default:
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer f.notify()
@@ -201,7 +225,9 @@ func (f *forwarder) rewind(ctx context.Context) spool.Position {
 		from = f.inFlight[0].at
 		f.read = f.inFlight[0].seq - 1
 	}
-	f.inFlight = nil
+	// What was read behind it counts as unread, or its segments would go before the
+	// next ship has taken the first of its records in.
+	f.inFlight, f.reading = nil, from.Segment
 	return from
 }
 

@@ -30,7 +30,10 @@ type kafkaEntry struct {
 }
 
 func (l *Log) toKafka(r *Record, done Waiter) error {
-	e := &kafkaEntry{log: l, done: done, due: l.dep.Now().Add(l.dep.AckDeadline)}
+	now := l.dep.Now()
+	l.live.Add(1)
+	l.lastLive.Store(now.UnixNano())
+	e := &kafkaEntry{log: l, done: done, due: now.Add(l.dep.AckDeadline)}
 	e.seq = l.account.give(r.TenantID, r.SourceID, r.EventTime, r.ReceivedAt)
 	e.open.Store(1)
 
@@ -53,6 +56,7 @@ func (l *Log) partitions(k stream.Kind) int {
 
 // acked is Kafka's last word on the record.
 func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
+	e.log.live.Add(-1)
 	if err == nil {
 		e.log.acks.Add(1)
 		if e.log.load.sample() {

@@ -73,6 +73,24 @@ func (l *Log) Signals() admit.Signals {
 	return out
 }
 
+// Beside live traffic a replay has so many records in flight for each live one,
+// hence so many times its throughput, and leastReplay in any case: whoever clicks
+// now stands behind these few and not behind the backlog.
+const (
+	replayWeight = 2
+	leastReplay  = 64
+	// liveFor is how long a live record counts as traffic.
+	liveFor = time.Second
+)
+
+// replayShare returns how many spooled records may be on their way to Kafka.
+func (l *Log) replayShare() int {
+	if last := l.lastLive.Load(); last == 0 || l.dep.Now().UnixNano()-last > int64(liveFor) {
+		return l.cfg.InFlight
+	}
+	return min(l.cfg.InFlight, max(leastReplay, replayWeight*int(l.live.Load())))
+}
+
 // fill is n of most, 0 when there is no bound.
 func fill(n, most int64) float64 {
 	if most <= 0 {

@@ -60,6 +60,8 @@ type Log struct {
 	degraded     atomic.Bool   // KafkaFirst: events go to the spool first
 	acks         atomic.Uint64 // records that Kafka acked
 	load         load
+	live         atomic.Int64 // KafkaFirst: records on their way to Kafka without the spool
+	lastLive     atomic.Int64 // Unix nanoseconds of the last of them
 
 	stopping atomic.Bool
 	inside   sync.WaitGroup // events given to Record and not yet answered
@@ -141,29 +143,39 @@ func (l *Log) Ready() error {
 func (l *Log) Lag() uint64 { return l.forward.lag() }
 
 // Stop refuses new events, waits for those inside, drains the spool to Kafka as
-// far as the deadline of ctx allows, and writes the boot's final mark. It
-// returns an error when something was left in the spool for the next boot.
+// far as the deadline of ctx allows, and writes the boot's final mark. It returns
+// ErrUnsent when something was left in the spool for the next boot, and another
+// error when events inside got no answer.
 func (l *Log) Stop(ctx context.Context) error {
 	l.stopping.Store(true)
-	err := l.settleAll(ctx)
+	err := l.answerAll(ctx)
 	if err == nil {
-		err = l.marks.final(ctx)
+		if late := l.passOn(ctx); late != nil {
+			err = fmt.Errorf("%w: %w", ErrUnsent, late)
+		}
 	}
 	l.cancel()
 	l.running.Wait()
 	return err
 }
 
-func (l *Log) settleAll(ctx context.Context) error {
+func (l *Log) answerAll(ctx context.Context) error {
 	answered := make(chan struct{})
 	go func() { l.inside.Wait(); close(answered) }()
 	select {
 	case <-answered:
+		return nil
 	case <-ctx.Done():
 		return errors.New("events were still being written when the gateway had to stop; their senders got no answer")
 	}
+}
+
+func (l *Log) passOn(ctx context.Context) error {
 	if err := l.forward.drained(ctx); err != nil {
 		return fmt.Errorf("%d spooled events wait for the next start: %w", l.Lag(), err)
+	}
+	if err := l.marks.final(ctx); err != nil {
+		return fmt.Errorf("the final mark: %w", err)
 	}
 	return nil
 }

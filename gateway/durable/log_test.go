@@ -61,6 +61,11 @@ func startRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, 
 
 func startSilentRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, first First, boot uint64, silence time.Duration) *rig {
 	t.Helper()
+	return startClockRig(t, k, cfg, fsys, first, boot, silence, time.Now)
+}
+
+func startClockRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spool.FS, first First, boot uint64, silence time.Duration, now func() time.Time) *rig {
+	t.Helper()
 	r := &rig{t: t, kafka: k, cfg: cfg}
 	flushes := &Flushes{}
 	client, err := kgo.NewClient(append(append(cfg.ClientOptions("test"), cfg.ProducerOptions()...), kgo.WithHooks(flushes))...)
@@ -82,7 +87,7 @@ func startSilentRig(t *testing.T, k *kfake.Cluster, cfg stream.Config, fsys spoo
 	lcfg.First, lcfg.MarkInterval, lcfg.Silence = first, 20*time.Millisecond, silence
 	r.log, err = New(lcfg, Dependencies{
 		Spool: s, Backlog: recovery.Records, Client: client, Topics: r.topics, Gateway: "eu/gw", Boot: boot,
-		AckDeadline: cfg.AckDeadline, Now: time.Now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		AckDeadline: cfg.AckDeadline, Now: now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Flushes: flushes, MaxBuffered: int64(cfg.MaxBuffered), MaxBufferedBytes: int64(cfg.MaxBufferedSize),
 	})
 	if err != nil {

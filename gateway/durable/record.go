@@ -34,5 +34,7 @@ type Waiter interface {
 var (
 	ErrFull   = errors.New("neither Kafka nor the spool takes more events; see clickgate_spool_bytes and free disk space")
 	ErrClosed = errors.New("the gateway is stopping")
+	// ErrUnsent: nothing is lost, and the next start goes on where this one ended.
+	ErrUnsent = errors.New("not everything was passed on to Kafka")
 	ErrFailed = errors.New("the durable write failed; the event may or may not survive")
 )

@@ -8,6 +8,7 @@ import (
 
 	"clickgate/cmd/internal/app"
 	"clickgate/cmd/internal/config"
+	"clickgate/gateway/durable"
 )
 
 type gatewayCmd struct{}
@@ -28,11 +29,20 @@ func (c *gatewayCmd) Run(s *session) error {
 	}
 	log.Info("gateway serves", "name", g.Name, "listen", g.Server.Addr().String(), "admin", g.Server.AdminAddr().String(), "batch", listening(g.Server.BatchAddr()))
 	<-s.ctx.Done()
-	log.Info("gateway drains")
-	// The longest request, its answer, and the log's own time to empty.
 	t := cfg.Gateway.Timeouts
-	return s.within(t.Read+t.Write+cfg.Durable.StopTimeout, func(ctx context.Context) error {
-		return errors.Join(g.Stop(ctx), g.Close(ctx))
+	log.Info("gateway drains", "lead", t.Lead, "drain", t.Drain)
+	g.Server.Drain()
+	time.Sleep(t.Lead)
+	return s.within(t.Drain, func(ctx context.Context) error {
+		served := g.Server.Stop(ctx)
+		passing, cancel := context.WithTimeout(ctx, cfg.Durable.StopTimeout)
+		defer cancel()
+		err := g.Log.Stop(passing)
+		if errors.Is(err, durable.ErrUnsent) {
+			log.Warn("the next start goes on with what is left in the spool", "left", err)
+			err = nil
+		}
+		return errors.Join(served, err, g.Close(ctx))
 	})
 }
 

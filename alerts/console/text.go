@@ -54,6 +54,7 @@ func functions(dep *Dependencies) template.FuncMap {
 		"visible": visible,
 		"hour":    hour,
 		"instant": instant,
+		"second":  func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.DateTime) },
 		"machine": machineTime,
 		"seconds": func(micros int64) int64 { return micros / 1_000_000 },
 		"bootAt":  func(boot uint64) int64 { return int64(boot) },

@@ -109,10 +109,10 @@ type incidentPage struct {
 	incidentRow
 	Rows      []seriesRow
 	Minutes   []incidentMinute // of the series that it is named after
-	Lead      string           // its name
 	Bars      []minuteBar
-	Most      int64 // events of the busiest minute
-	Cut       bool  // it went on for longer than is shown
+	Ticks     []string // times below the drawing
+	Most      int64    // events of the busiest minute
+	Cut       bool     // it went on for longer than is shown
 	Campaigns []campaignHarm
 	MayReview bool
 	Cases     []aggregate.QueueItem
@@ -195,9 +195,9 @@ func (s *Server) readIncident(ctx context.Context, v *visit, view *incidentPage,
 	view.Rows = seriesRows(i.Series)
 	view.Campaigns = harm(i, counts)
 	if len(i.Series) > 0 {
-		view.Lead = view.Rows[0].What
 		view.Minutes = leadMinutesOf(&i.Series[0], i, counts)
 		view.Bars, view.Most = drawMinutes(view.Minutes)
+		view.Ticks = ticks(view.Minutes)
 	}
 	records, err := v.incidentPages(ctx, i.ID, pagesShown)
 	if err != nil {
@@ -339,7 +339,7 @@ func drawMinutes(minutes []incidentMinute) (bars []minuteBar, most int64) {
 	if most == 0 {
 		return nil, 0
 	}
-	step := 1000 / float64(max(len(minutes), 12))
+	step := 1000 / float64(columnsOf(minutes))
 	for i := range minutes {
 		m := &minutes[i]
 		top := 100.0
@@ -360,6 +360,21 @@ func drawMinutes(minutes []incidentMinute) (bars []minuteBar, most int64) {
 	}
 	return bars, most
 }
+
+// ticks are the times below the drawing's left edge, middle and right edge.
+func ticks(minutes []incidentMinute) (out []string) {
+	for i := range 3 {
+		if len(minutes) > 0 {
+			at := minutes[0].At + int64(i)*int64(columnsOf(minutes))*minuteMicros/2
+			out = append(out, time.UnixMicro(at).UTC().Format("15:04"))
+		}
+	}
+	return out
+}
+
+// columnsOf is how many columns the drawing has room for: those of a short incident
+// are not as wide as a page.
+func columnsOf(minutes []incidentMinute) int { return max(len(minutes), 30) }
 
 var barTexts = map[string]string{"valid": "valid", "duplicate": "repeated", "sivt": "invalid", "undecidable": "other"}
 

@@ -62,6 +62,8 @@ func functions(dep *Dependencies) template.FuncMap {
 		"span":    func(others int, columns []click.State) int { return others + len(columns) },
 		"clock":   func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.TimeOnly) },
 		"link":    func(url, text string) anchor { return anchor{url, text} },
+		"keyText": aggregate.KeyText,
+		"int64":   func(n int) int64 { return int64(n) },
 		"casePath": func(c aggregate.QueueItem) string {
 			return "/review/" + url.PathEscape(c.TenantID) + "/" + aggregate.KeyText(c.IPKey)
 		},

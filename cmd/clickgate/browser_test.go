@@ -224,7 +224,7 @@ var looks = []look{
 	{"phone-dark", 390, 844, "dark", true},
 }
 
-// put on a look.
+// wear puts on a look.
 func (b *browser) wear(l look) {
 	b.Helper()
 	params := emulation.SetDeviceMetricsOverrideParams{Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.phone}
@@ -344,8 +344,8 @@ func (b *browser) picture(name string) {
 	}
 }
 
-// fewerColours writes a PNG with the 256 colours that it has most of, which takes a
-// third of the bytes.
+// fewerColours writes a PNG with at most 256 colours, those that it has most of, which
+// takes a third of the bytes.
 func fewerColours(shot []byte) ([]byte, error) {
 	full, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
@@ -364,14 +364,22 @@ func fewerColours(shot []byte) ([]byte, error) {
 	}
 	slices.SortFunc(colours, func(a, b color.NRGBA) int { return counts[b] - counts[a] })
 	palette := color.Palette{}
-	for _, c := range colours[:min(256, len(colours))] {
-		palette = append(palette, c)
+	for _, c := range colours { // neighbours of those that are there are not needed
+		if len(palette) < 256 && !slices.ContainsFunc(palette, func(p color.Color) bool { return near(p.(color.NRGBA), c) }) {
+			palette = append(palette, c)
+		}
 	}
 	small := image.NewPaletted(bounds, palette)
 	draw.Draw(small, bounds, full, bounds.Min, draw.Src)
 	var out bytes.Buffer
 	err = (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, small)
 	return out.Bytes(), err
+}
+
+// near reports whether nobody sees the difference between two colours.
+func near(a, b color.NRGBA) bool {
+	square := func(x, y uint8) int { return (int(x) - int(y)) * (int(x) - int(y)) }
+	return square(a.R, b.R)+square(a.G, b.G)+square(a.B, b.B) < 64
 }
 
 // TestBrowserSeesFaults plants every kind of fault in a page: a walk that meets one

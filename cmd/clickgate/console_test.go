@@ -132,7 +132,7 @@ func (s *story) releaseInOpenHour() {
 	}
 	s.b.inspect("console-review")
 	s.b.click("[data-testid=queue] [data-testid=case]")
-	s.demand("RATE_IP", "median of", "This minute", "Decide")
+	s.demand("RATE_IP", "clicks of the address", "median of", "Decide")
 	if reasons := s.b.table("reasons", "tbody"); len(reasons) < 1 || reasons[0]["Meaning"] == "" || reasons[0]["Class"] == "" {
 		s.t.Errorf("the reasons: %v", reasons)
 	}

@@ -67,6 +67,7 @@ func functions(dep *Dependencies) template.FuncMap {
 		"casePath": func(c aggregate.QueueItem) string {
 			return "/review/" + url.PathEscape(c.TenantID) + "/" + aggregate.KeyText(c.IPKey)
 		},
+		"cash":  func(label string, micros int64, currency string) cash { return cash{label, micros, currency} },
 		"sumOf": func(s sum, currency string) amount { return amount{s, currency} },
 	}
 }
@@ -81,6 +82,11 @@ type (
 	anchor struct{ URL, Text string }
 	amount struct {
 		Sum      sum
+		Currency string
+	}
+	cash struct {
+		Label    string
+		N        int64 // micros
 		Currency string
 	}
 )

@@ -243,8 +243,12 @@ func (b *browser) wear(l look) {
 	b.until("frames", "window.framed === 1", nil)
 }
 
+// pictured are the pages that the documentation shows.
+var pictured = []string{"live", "incident", "review", "case", "hours", "statement"}
+
 // inspect looks at the present page in every look: nothing sticks out, nothing is
-// cut, everything can be read. With -update it also takes the page's picture.
+// cut, everything can be read. With -update it also takes the picture of a page that
+// is pictured.
 func (b *browser) inspect(name string) {
 	b.Helper()
 	for _, l := range looks {
@@ -260,8 +264,8 @@ func (b *browser) inspect(name string) {
 		if texts < 15 {
 			b.Errorf("%s, %s: only %d texts were measured", name, l.name, texts)
 		}
-		if *update && l.name != "phone-dark" {
-			b.picture(name + "-" + l.name)
+		if *update && slices.Contains(pictured, name) && l.name != "phone-dark" {
+			b.picture("console-" + name + "-" + l.name)
 		}
 	}
 	b.wear(looks[0])

@@ -340,6 +340,7 @@ func drawMinutes(minutes []incidentMinute) (bars []minuteBar, most int64) {
 		return nil, 0
 	}
 	step := 1000 / float64(columnsOf(minutes))
+	left := columnsOf(minutes) - len(minutes)
 	for i := range minutes {
 		m := &minutes[i]
 		top := 100.0
@@ -353,7 +354,7 @@ func drawMinutes(minutes []incidentMinute) (bars []minuteBar, most int64) {
 			height := 100 * float64(part.n) / float64(most)
 			top -= height
 			bars = append(bars, minuteBar{
-				Kind: part.kind, X: float64(i) * step, Y: math.Max(0, top), Width: step * 0.86, Height: height,
+				Kind: part.kind, X: float64(left+i) * step, Y: math.Max(0, top), Width: step * 0.86, Height: height,
 				Text: fmt.Sprintf("%s: %s %s", hour(m.At), grouped(strconv.FormatInt(part.n, 10)), barTexts[part.kind]),
 			})
 		}
@@ -361,19 +362,20 @@ func drawMinutes(minutes []incidentMinute) (bars []minuteBar, most int64) {
 	return bars, most
 }
 
-// ticks are the times below the drawing's left edge, middle and right edge.
+// ticks are the times of the drawing's first, middle and last column.
 func ticks(minutes []incidentMinute) (out []string) {
-	for i := range 3 {
-		if len(minutes) > 0 {
-			at := minutes[0].At + int64(i)*int64(columnsOf(minutes))*minuteMicros/2
-			out = append(out, time.UnixMicro(at).UTC().Format("15:04"))
-		}
+	if len(minutes) == 0 {
+		return nil
+	}
+	last := minutes[len(minutes)-1].At
+	for _, back := range []int{columnsOf(minutes) - 1, columnsOf(minutes) / 2, 0} {
+		out = append(out, time.UnixMicro(last-int64(back)*minuteMicros).UTC().Format("15:04"))
 	}
 	return out
 }
 
 // columnsOf is how many columns the drawing has room for: those of a short incident
-// are not as wide as a page.
+// are not as wide as a page. The last minute stands at the right edge.
 func columnsOf(minutes []incidentMinute) int { return max(len(minutes), 30) }
 
 var barTexts = map[string]string{"valid": "valid", "duplicate": "repeated", "sivt": "invalid", "undecidable": "other"}

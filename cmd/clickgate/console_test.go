@@ -66,7 +66,7 @@ func newStory(t *testing.T, b *browser) *story {
 	t.Helper()
 	s := &story{b: b, data: filepath.Join(t.TempDir(), "data")}
 	s.process = startStandalone(t, standaloneArgs(s.data, "--demo", "--demo-speed", "4", "--demo-for", "40s",
-		"--set", "alerts.settle=1s", "--set", "alerts.patience=0s", "--set", "alerts.calm_minutes=1", "--set", "alerts.at_once_score=6")...)
+		"--set", "alerts.settle=1s", "--set", "alerts.patience=0s", "--set", "alerts.calm_minutes=2", "--set", "alerts.at_once_score=6")...)
 	for deadline := time.Now().Add(20 * time.Second); s.pager == ""; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no console and no pager in\n%s", s.text())
@@ -113,17 +113,21 @@ func (s *story) signIn() {
 // watchAttack leaves the live page alone: it tells of the incident by itself.
 func (s *story) watchAttack() {
 	s.b.until("the live page tells of the incident", `document.querySelectorAll('[data-testid=incidents] li').length > 0`, nil)
-	s.b.until("the live page counts", `parseInt(document.querySelector('[data-testid=invalid] .big').textContent.replaceAll(',', '')) > 1000`, nil)
 	s.demand("at risk", "campaign acme-spring of tenant demo")
 	if n := eval[int](s.b, `document.querySelectorAll('[data-testid=incidents] li').length`); n != 1 {
 		s.t.Errorf("%d incidents on the live page, want 1", n)
 	}
-	s.b.inspect("live")
 	s.b.click("[data-testid=incidents] li a")
-	s.demand("open", "Money at risk", "acme-spring", "share of invalid clicks", "trigger")
+	if status := eval[string](s.b, `document.querySelector('[data-testid=status]').textContent`); status != "open" {
+		s.t.Errorf("the incident is %s", status)
+	}
+	s.demand("Money at risk", "acme-spring", "share of invalid clicks", "trigger")
 	s.b.inspect("incident")
 	s.b.click("[data-testid=to-review]")
 	s.demand("Review", "acme-spring")
+	s.open("/")
+	s.b.until("the live page counts", `parseInt(document.querySelector('[data-testid=invalid] .big').textContent.replaceAll(',', '')) > 1000`, nil)
+	s.b.inspect("live")
 }
 
 // releaseInOpenHour releases one click of the case on top of the queue.
@@ -139,10 +143,11 @@ func (s *story) releaseInOpenHour() {
 	if reasons := s.b.table("reasons", "tbody"); len(reasons) < 1 || reasons[0]["Meaning"] == "" || reasons[0]["Class"] == "" {
 		s.t.Errorf("the reasons: %v", reasons)
 	}
-	// An attacker makes a hundred times as many clicks as its peers.
-	tiles := eval[[]float64](s.b, `[...document.querySelectorAll('[data-testid=normal] .big')].map(e => parseFloat(e.textContent.replaceAll(',', '')))`)
-	if len(tiles) != 3 || tiles[0] < 50 || tiles[2] > 10 || tiles[2] < 1 {
-		s.t.Errorf("this minute, own hour, peers: %v", tiles)
+	usual := eval[[]float64](s.b, `[...document.querySelectorAll('[data-testid=normal] .big')].map(e => parseFloat(e.textContent.replaceAll(',', '')))`)
+	before := eval[float64](s.b, `parseFloat(document.querySelectorAll('[data-testid=normal] .sub')[1].textContent.replaceAll(',', '').match(/at most (\d+)/)[1])`)
+	// Most of the attack may lie in the minute before.
+	if len(usual) != 3 || max(usual[0], before) < 100 || usual[2] < 1 || usual[2] > 10 {
+		s.t.Errorf("this minute, own hour and peers: %v; at most %v before", usual, before)
 	}
 	s.b.inspect("case")
 	if flash := s.release("a load test of the advertiser"); flash != "release: 1 of 1 clicks." {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -99,7 +100,13 @@ func (f *fake) ListIncidents(_ context.Context, q aggregate.IncidentQuery) (out 
 	return out, cmp.Or(f.away, f.err)
 }
 
+// errText is what PostgreSQL says of text that it does not take.
+var errText = errors.New("invalid byte sequence")
+
 func (f *fake) GetIncident(_ context.Context, id string) (aggregate.Incident, bool, error) {
+	if !storable(id) {
+		return aggregate.Incident{}, false, errText
+	}
 	for _, i := range f.alerts {
 		if i.ID == id {
 			return i, true, f.err
@@ -159,6 +166,9 @@ func (f *fake) Flagged(_ context.Context, q aggregate.FlaggedQuery) ([]aggregate
 }
 
 func (f *fake) AddressClicks(_ context.Context, q aggregate.AddressQuery) ([]aggregate.StoredClick, error) {
+	if !storable(q.TenantID) {
+		return nil, errText
+	}
 	if q.TenantID != "t1" || q.IPKey != flaggedKey {
 		return nil, f.err
 	}
@@ -483,6 +493,9 @@ type people struct {
 func (p *people) User(_ context.Context, name string) (aggregate.User, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !storable(name) {
+		return aggregate.User{}, errText
+	}
 	u, ok := p.users[name]
 	if !ok {
 		return u, aggregate.ErrNoUser

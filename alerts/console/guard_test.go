@@ -115,7 +115,8 @@ func TestEveryAnswerCarriesTheHeaders(t *testing.T) {
 		{s, "GET", "/", []string{"Host", ""}, 421}, {s, "GET", "/", []string{"Host", "localhost:9999"}, 200}, {s, "GET", "/", []string{"Host", "[::1]:8082"}, 200}, {s, "GET", "/", []string{"Host", "LOCALHOST"}, 200},
 		{s, "POST", "/billing", []string{"Sec-Fetch-Site", "cross-site"}, 403}, {s, "POST", "/billing", []string{"Origin", "https://evil.example"}, 403},
 		{broken, "GET", "/", nil, 503}, {broken, "GET", "/live", nil, 503}, {broken, "GET", "/billing", nil, 503}, {broken, "GET", "/billing.csv", nil, 503},
-		{s, "GET", "/incidents", nil, 200}, {s, "GET", "/incidents/nope", nil, 404}, {broken, "GET", "/incidents", nil, 503}, {broken, "GET", "/incidents/nope", nil, 503},
+		{s, "GET", "/incidents", nil, 200}, {s, "GET", "/incidents/nope", nil, 404},
+		{s, "GET", "/incidents/a%00", nil, 404}, {s, "GET", "/incidents/%ff", nil, 404}, {s, "GET", "/review/t1%00/01000000000000000000000000000000", nil, 404}, {s, "POST", "/users/a%00/disable", nil, 404}, {broken, "GET", "/incidents", nil, 503}, {broken, "GET", "/incidents/nope", nil, 503},
 		{broken, "GET", "/reconcile", nil, 503}, {broken, "GET", "/trace?id=01936000-0000-7000-8000-000000000001", nil, 503},
 	} {
 		w := c.on.do(c.method, c.target, c.header...)

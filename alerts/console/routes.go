@@ -91,6 +91,9 @@ func (s *Server) serve(rt route) http.Handler {
 		defer cancel()
 		r = r.WithContext(ctx)
 		v, err := s.admit(r, &rt)
+		if err == nil && !storable(r.URL.Path) {
+			err = &problem{http.StatusNotFound, "there is no such page"}
+		}
 		if err == nil {
 			r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 			err = rt.handle(w, r, v)

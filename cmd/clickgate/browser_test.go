@@ -30,6 +30,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
+// update: go test ./cmd/clickgate -run TestConsoleStory -update
 var update = flag.Bool("update", false, "take the screenshots in docs/images anew")
 
 // browserPatience bounds every single wait of a browser test.

@@ -18,7 +18,7 @@ import (
 func (s *process) startAlerts(opt app.Options) error {
 	cfg := *s.cfg
 	if cfg.Alerts.CaseURL == "" && s.console != nil {
-		cfg.Alerts.CaseURL = s.console.URL() + "/incidents/"
+		cfg.Alerts.CaseURL = strings.TrimSuffix(s.console.URL(), "/") + "/incidents/"
 	}
 	if !cfg.PagerDuty.Configured() {
 		var err error

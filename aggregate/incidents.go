@@ -58,6 +58,9 @@ type Incidents interface {
 	SettlePages(ctx context.Context, fence int64, now time.Time, ends []PageEnd) error
 	// RefusedPages returns the newest pages that PagerDuty refused for good.
 	RefusedPages(ctx context.Context, limit int) ([]Page, error)
+	// IncidentPages returns the newest pages about one incident, newest first, with
+	// what became of them; limit is at least 1.
+	IncidentPages(ctx context.Context, incidentID string, limit int) ([]PageRecord, error)
 }
 
 // MinuteCount counts the events of one minute that share tenant, source, campaign,
@@ -206,4 +209,15 @@ type PageEnd struct {
 	Seq     int64
 	Outcome PageOutcome
 	Error   string
+}
+
+// PageRecord is what became of a page.
+type PageRecord struct {
+	Seq         int64
+	Action      PageAction
+	Attempts    int64
+	AttemptedAt int64       // of the last attempt; 0 before the first
+	Outcome     PageOutcome // 0 while it is pending
+	EndedAt     int64       // 0 while it is pending
+	Error       string      // why it was refused
 }

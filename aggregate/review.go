@@ -199,11 +199,25 @@ func focusOf(clicks []StoredClick, id click.ID) int {
 	}
 	best := 0
 	for i := range clicks {
-		if clicks[i].Verdict.Score > clicks[best].Verdict.Score {
+		if clicks[i].before(&clicks[best]) {
 			best = i
 		}
 	}
 	return best
+}
+
+// before reports whether c is to be looked at before o: what waits for a decision
+// comes first, then what scores higher.
+func (c *StoredClick) before(o *StoredClick) bool {
+	if c.Undecided() != o.Undecided() {
+		return c.Undecided()
+	}
+	return c.Verdict.Score > o.Verdict.Score
+}
+
+// Undecided reports whether the click is flagged and waits for an analyst.
+func (c *StoredClick) Undecided() bool {
+	return (c.State == click.SIVT || c.State == click.Suspect) && c.Decision == DecisionNone
 }
 
 // compare reads what is usual for the address and for its peers.

@@ -218,6 +218,28 @@ func (s *Store) pages(ctx context.Context, query string, args ...any) ([]aggrega
 	return out, err
 }
 
+// IncidentPages implements aggregate.Incidents.
+func (s *Store) IncidentPages(ctx context.Context, incidentID string, limit int) ([]aggregate.PageRecord, error) {
+	var out []aggregate.PageRecord
+	err := s.snapshot(ctx, "pages of an incident", func(t pgx.Tx) error {
+		rows, err := t.Query(ctx, `
+SELECT seq, action, attempts, coalesce(attempted_at, 'epoch'), outcome, coalesce(ended_at, 'epoch'), error FROM pages
+WHERE incident_id = $1 ORDER BY seq DESC LIMIT $2`, incidentID, limit)
+		if err != nil {
+			return err
+		}
+		return each(rows, func(r pgx.Rows) error {
+			var p aggregate.PageRecord
+			var action, outcome int16
+			err := r.Scan(&p.Seq, &action, &p.Attempts, (*micros)(&p.AttemptedAt), &outcome, (*micros)(&p.EndedAt), &p.Error)
+			p.Action, p.Outcome = aggregate.PageAction(action), aggregate.PageOutcome(outcome)
+			out = append(out, p)
+			return err
+		})
+	})
+	return out, err
+}
+
 // errNoPage says that a page is not pending; only a mistake in this program asks.
 var errNoPage = errors.New("no such page is pending")
 

@@ -213,6 +213,26 @@ func (s *Store) pages(ctx context.Context, query string, args ...any) ([]aggrega
 	return out, err
 }
 
+// IncidentPages implements aggregate.Incidents.
+func (s *Store) IncidentPages(ctx context.Context, incidentID string, limit int) ([]aggregate.PageRecord, error) {
+	var out []aggregate.PageRecord
+	err := s.snapshot(ctx, "pages of an incident", func(t *sql.Tx) error {
+		rows, err := t.QueryContext(ctx, `
+SELECT seq, action, attempts, attempted_at, outcome, ended_at, error FROM pages
+WHERE incident_id = ? ORDER BY seq DESC LIMIT ?`, incidentID, limit)
+		if err != nil {
+			return err
+		}
+		return each(rows, func(r *sql.Rows) error {
+			var p aggregate.PageRecord
+			err := r.Scan(&p.Seq, &p.Action, &p.Attempts, &p.AttemptedAt, &p.Outcome, &p.EndedAt, &p.Error)
+			out = append(out, p)
+			return err
+		})
+	})
+	return out, err
+}
+
 // errNoPage says that a page is not pending; only a mistake in this program asks.
 var errNoPage = errors.New("no such page is pending")
 

@@ -227,6 +227,37 @@ func pages(e *env) {
 	if len(refused) != 1 || refused[0].Error != "why" || string(refused[0].Payload) != "b" {
 		e.Errorf("refused pages %+v", refused)
 	}
+	pageRecords(e)
+}
+
+// pageRecords: of what the pages above became, the newest first.
+func pageRecords(e *env) {
+	e.Helper()
+	got, err := e.store.IncidentPages(e.ctx(), newIncident(1).ID, 10)
+	e.must(err)
+	want := []aggregate.PageRecord{
+		{Action: aggregate.PageTrigger},
+		{Action: aggregate.PageResolve, Attempts: 1, AttemptedAt: base, Outcome: aggregate.PageSent, EndedAt: base, Error: "why"},
+		{Action: aggregate.PageTrigger, Attempts: 1, AttemptedAt: base, Outcome: aggregate.PageSent, EndedAt: base, Error: "why"},
+		{Action: aggregate.PageTrigger, Attempts: 2, AttemptedAt: base, Outcome: aggregate.PageCollapsed, EndedAt: base, Error: "why"},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(aggregate.PageRecord{}, "Seq")); diff != "" {
+		e.Errorf("pages of an incident (-want +got):\n%s", diff)
+	}
+	for i := 1; i < len(got); i++ {
+		if got[i].Seq >= got[i-1].Seq {
+			e.Errorf("page %d stands behind page %d", got[i].Seq, got[i-1].Seq)
+		}
+	}
+	newest, err := e.store.IncidentPages(e.ctx(), newIncident(1).ID, 1)
+	e.must(err)
+	other, err := e.store.IncidentPages(e.ctx(), newIncident(2).ID, 10)
+	e.must(err)
+	none, err := e.store.IncidentPages(e.ctx(), newIncident(3).ID, 10)
+	e.must(err)
+	if len(newest) != 1 || newest[0] != got[0] || len(other) != 1 || other[0].Outcome != aggregate.PageRefused || len(none) != 0 {
+		e.Errorf("newest %+v, of another incident %+v, of none %+v", newest, other, none)
+	}
 }
 
 // concurrentLeases: of many that ask at once one gets the lease.

@@ -111,3 +111,33 @@ func (d desk) statementData(ctx context.Context, q aggregate.BillingQuery) (data
 	}
 	return d.store.Statement(ctx, q)
 }
+
+func (d desk) incidents(ctx context.Context, q aggregate.IncidentQuery) (list []aggregate.Incident, err error) {
+	if q.TenantID, err = d.narrow(q.TenantID); err != nil {
+		return nil, err
+	}
+	return d.store.ListIncidents(ctx, q)
+}
+
+// incident finds one of the desk's own; another tenant's looks as if there were none.
+func (d desk) incident(ctx context.Context, id string) (aggregate.Incident, bool, error) {
+	i, found, err := d.store.GetIncident(ctx, id)
+	if err != nil || !found || d.tenant != "" && i.TenantID != d.tenant {
+		return aggregate.Incident{}, false, err
+	}
+	return i, true, nil
+}
+
+// incidentPages are of an incident that incident found.
+func (d desk) incidentPages(ctx context.Context, id string, limit int) ([]aggregate.PageRecord, error) {
+	return d.store.IncidentPages(ctx, id, limit)
+}
+
+func (d desk) minuteCounts(ctx context.Context, tenant string, from, to int64) ([]aggregate.MinuteCount, error) {
+	tenant, err := d.narrow(tenant)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := d.store.MinuteCounts(ctx, from, to)
+	return slices.DeleteFunc(counts, func(c aggregate.MinuteCount) bool { return tenant != "" && c.TenantID != tenant }), err
+}

@@ -1,10 +1,12 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -37,7 +39,11 @@ type fake struct {
 	ledger  aggregate.Ledger
 	events  map[click.ID][]aggregate.TraceRow
 	decided []aggregate.DecisionRequest
+	alerts  []aggregate.Incident
+	told    []aggregate.PageRecord
+	minutes []aggregate.MinuteCount
 	err     error
+	away    error        // of incidents alone
 	reads   atomic.Int64 // of Recent, by minutes
 	during  func(context.Context) error
 }
@@ -85,6 +91,57 @@ func (f *fake) Statement(ctx context.Context, q aggregate.BillingQuery) (aggrega
 	return aggregate.StatementData{Rows: rows}, err
 }
 
+func (f *fake) ListIncidents(_ context.Context, q aggregate.IncidentQuery) (out []aggregate.Incident, _ error) {
+	for _, i := range f.alerts {
+		if (q.TenantID == "" || q.TenantID == i.TenantID) && (!q.OpenOnly || i.Open()) && (i.Open() || i.ResolvedAt >= q.Since) {
+			out = append(out, i)
+		}
+	}
+	return out, cmp.Or(f.away, f.err)
+}
+
+// errText is what PostgreSQL says of text that it does not take.
+var errText = errors.New("invalid byte sequence")
+
+func (f *fake) GetIncident(_ context.Context, id string) (aggregate.Incident, bool, error) {
+	if !storable(id) {
+		return aggregate.Incident{}, false, errText
+	}
+	for _, i := range f.alerts {
+		if i.ID == id {
+			return i, true, f.err
+		}
+	}
+	return aggregate.Incident{}, false, f.err
+}
+
+func (f *fake) IncidentPages(context.Context, string, int) ([]aggregate.PageRecord, error) {
+	return f.told, f.err
+}
+
+func (f *fake) MinuteCounts(_ context.Context, from, to int64) (out []aggregate.MinuteCount, _ error) {
+	for _, c := range f.minutes {
+		if c.Minute >= from && c.Minute < to {
+			out = append(out, c)
+		}
+	}
+	return out, f.err
+}
+
+// attack is an open incident of a tenant on a campaign, since 06:58.
+func attack(tenant, campaign string) aggregate.Incident {
+	at := hour7 - 2*minuteMicros
+	return aggregate.Incident{
+		ID: "0123456789abcdef0123456789abcdef", TenantID: tenant, Severity: aggregate.SeverityCritical,
+		Title:    "campaign " + campaign + " of tenant " + tenant + ": 69 % of clicks invalid, 5 % expected; 1 more series",
+		OpenedAt: at, UpdatedAt: at + minuteMicros, ToldAt: at, Money: map[string]int64{"EUR": 1_234_500_000},
+		Series: []aggregate.IncidentSeries{
+			{Dimension: "campaign", Key: campaign, Kind: kindInvalid, From: at, Peak: 12.84, PeakAt: at, Observed: 0.691, Expected: 0.05, Events: 9000, Excess: 5769},
+			{Dimension: "source", Key: "edge", Kind: kindVolume, From: at, To: at + minuteMicros, Peak: 31, PeakAt: at, Observed: 9100, Expected: 2400, Events: 9100, Excess: 6700},
+		},
+	}
+}
+
 // The one click of tenant t1 that waits for review, and what was decided of it.
 var flaggedKey = click.Key{1}
 
@@ -109,6 +166,9 @@ func (f *fake) Flagged(_ context.Context, q aggregate.FlaggedQuery) ([]aggregate
 }
 
 func (f *fake) AddressClicks(_ context.Context, q aggregate.AddressQuery) ([]aggregate.StoredClick, error) {
+	if !storable(q.TenantID) {
+		return nil, errText
+	}
 	if q.TenantID != "t1" || q.IPKey != flaggedKey {
 		return nil, f.err
 	}
@@ -194,6 +254,7 @@ func books() *fake {
 	row("t1", "a1", "c1", hour7, 10, 2, "EUR", 1_500_000, 20_000)
 	row("t1", "a2", "c2", hour7, 7, 0, "JPY", 12_000_000, 0)
 	row("t2", "a1", "c1", hour7, 3, 0, "", 0, 0)
+	f.alerts = []aggregate.Incident{attack("t1", "camp")}
 	return f
 }
 
@@ -432,6 +493,9 @@ type people struct {
 func (p *people) User(_ context.Context, name string) (aggregate.User, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !storable(name) {
+		return aggregate.User{}, errText
+	}
 	u, ok := p.users[name]
 	if !ok {
 		return u, aggregate.ErrNoUser

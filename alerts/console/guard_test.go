@@ -41,9 +41,15 @@ func TestNothingFromOutsideBecomesMarkup(t *testing.T) {
 					{What: "dead letter", DeadLetter: &click.DeadLetter{TenantID: p, SourceID: p, Code: p, Field: p, Message: p}},
 				}},
 			}
+			planted := attack(p, p)
+			planted.Series[1].Dimension, planted.Series[1].Key, planted.Series[1].Kind, planted.Money = p, p, p, map[string]int64{p: 1}
+			f.alerts = []aggregate.Incident{planted}
+			f.told = []aggregate.PageRecord{{Action: aggregate.PageTrigger, Outcome: aggregate.PageRefused, Error: p}}
+			f.minutes = []aggregate.MinuteCount{{TenantID: p, SourceID: p, CampaignID: p, PublisherID: p, Currency: p, Minute: planted.OpenedAt, Counts: [click.NumStates]int64{click.SIVT: 1}, Micros: 1}}
 			s := newSite(t, f)
 			q := url.QueryEscape(p)
 			for path, shown := range map[string]bool{
+				"/incidents": true, "/incidents/" + planted.ID: true, "/incidents/" + url.PathEscape(p): false,
 				"/": true, "/live": true, "/reconcile": true, "/trace?id=" + id.String(): true,
 				"/billing?tenant=" + q + "&advertiser=" + q + "&campaign=" + q: true,
 				"/trace?id=" + q + "&tenant=" + q:                              false, "/" + url.PathEscape(p): false, "/billing?" + q + "=" + q: false,
@@ -109,6 +115,8 @@ func TestEveryAnswerCarriesTheHeaders(t *testing.T) {
 		{s, "GET", "/", []string{"Host", ""}, 421}, {s, "GET", "/", []string{"Host", "localhost:9999"}, 200}, {s, "GET", "/", []string{"Host", "[::1]:8082"}, 200}, {s, "GET", "/", []string{"Host", "LOCALHOST"}, 200},
 		{s, "POST", "/billing", []string{"Sec-Fetch-Site", "cross-site"}, 403}, {s, "POST", "/billing", []string{"Origin", "https://evil.example"}, 403},
 		{broken, "GET", "/", nil, 503}, {broken, "GET", "/live", nil, 503}, {broken, "GET", "/billing", nil, 503}, {broken, "GET", "/billing.csv", nil, 503},
+		{s, "GET", "/incidents", nil, 200}, {s, "GET", "/incidents/nope", nil, 404},
+		{s, "GET", "/incidents/a%00", nil, 404}, {s, "GET", "/incidents/%ff", nil, 404}, {s, "GET", "/review/t1%00/01000000000000000000000000000000", nil, 404}, {s, "POST", "/users/a%00/disable", nil, 404}, {broken, "GET", "/incidents", nil, 503}, {broken, "GET", "/incidents/nope", nil, 503},
 		{broken, "GET", "/reconcile", nil, 503}, {broken, "GET", "/trace?id=01936000-0000-7000-8000-000000000001", nil, 503},
 	} {
 		w := c.on.do(c.method, c.target, c.header...)
@@ -137,8 +145,8 @@ func TestEveryAnswerCarriesTheHeaders(t *testing.T) {
 			t.Errorf("%s: the page says what the store said", name)
 		}
 	}
-	if got := strings.Count(broken.log.String(), "secret place"); got != 6 {
-		t.Errorf("%d of 6 errors were logged:\n%s", got, broken.log)
+	if got := strings.Count(broken.log.String(), "secret place"); got != 8 {
+		t.Errorf("%d of 8 errors were logged:\n%s", got, broken.log)
 	}
 	for _, part := range []string{
 		"default-src 'none'", "style-src 'self'", "script-src 'self'", "img-src 'self' data:", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'",

@@ -68,13 +68,13 @@ type liveView struct {
 	Rate      *rateView
 	Day       *dayView
 	Books     booksView
-	ToBooks   bool           // the visitor may see the reconciliation
-	Incidents *incidentsView // nil: there is no such thing here
+	ToBooks   bool // the visitor may see the reconciliation
+	Incidents *incidentsView
 }
 
 // incidentsView is the box of open incidents.
 type incidentsView struct {
-	Open   []Incident
+	Open   []incidentRow
 	Hidden int
 	Away   bool // they cannot be read
 }
@@ -117,16 +117,24 @@ func (s *Server) liveView(r *http.Request, v *visit) (*liveView, error) {
 
 // incidents never keep the counts from being shown.
 func (s *Server) incidents(ctx context.Context, v *visit) *incidentsView {
-	if s.dep.Incidents == nil {
-		return nil
-	}
-	open, err := s.dep.Incidents.OpenIncidents(ctx, v.tenant)
+	var open []aggregate.Incident
+	err := s.query(ctx, func(ctx context.Context) (err error) {
+		open, err = v.incidents(ctx, aggregate.IncidentQuery{OpenOnly: true})
+		return err
+	})
 	if err != nil {
 		s.dep.Logger.Warn("console cannot read incidents", "error", err)
 		return &incidentsView{Away: true}
 	}
-	shown := min(len(open), incidentsShown)
-	return &incidentsView{Open: open[:shown], Hidden: len(open) - shown}
+	now := s.dep.Now()
+	view := &incidentsView{Open: make([]incidentRow, len(open))}
+	for i := range open {
+		view.Open[i] = newIncidentRow(&open[i], now)
+	}
+	worstOpen(view.Open)
+	view.Hidden = max(0, len(view.Open)-incidentsShown)
+	view.Open = view.Open[:len(view.Open)-view.Hidden]
+	return view
 }
 
 // rateView is the last hour by minutes.

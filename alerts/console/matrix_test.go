@@ -25,6 +25,8 @@ var matrix = map[string]struct {
 }{
 	"GET /{$}":                        {"analyst, billing, admin", "/", nil, 200},
 	"GET /live":                       {"analyst, billing, admin", "/live", nil, 200},
+	"GET /incidents":                  {"analyst, billing, admin", "/incidents", nil, 200},
+	"GET /incidents/{id}":             {"analyst, billing, admin", "/incidents/0123456789abcdef0123456789abcdef", nil, 200},
 	"GET /review":                     {"analyst, admin", "/review", nil, 200},
 	"GET /review/{tenant}/{address}":  {"analyst, admin", "/review/t1/01000000000000000000000000000000", nil, 200},
 	"POST /review/{tenant}/{address}": {"analyst, admin", "/review/t1/01000000000000000000000000000000", url.Values{"decision": {"release"}, "why": {"known"}, "seen": {"0"}}, 303},
@@ -129,9 +131,14 @@ func TestTenantsAreApart(t *testing.T) {
 	f.ledger = ledger(10, 10)
 	f.ledger.Rows = append(f.ledger.Rows, aggregate.RowCount{TenantID: "other-tenant", SourceID: "edge", Hour: hour7, State: click.Valid, Proven: 5})
 	f.events = map[click.ID][]aggregate.TraceRow{id: {{What: "click", Click: c}}}
+	theirs := attack("other-tenant", "other-campaign")
+	theirs.ID = "ffff"
+	f.alerts = append(f.alerts, theirs)
+	f.minutes = []aggregate.MinuteCount{{TenantID: "other-tenant", SourceID: "edge", CampaignID: "other-campaign", Minute: theirs.OpenedAt}}
 	s := newSite(t, f)
 	s.add("them", "other-tenant", "admin")
 	pages := map[string]int{
+		"/incidents": 200, "/incidents/ffff": 404, "/incidents/0123456789abcdef0123456789abcdef": 200,
 		"/": 200, "/live": 200, "/billing": 200, "/billing.csv": 200, "/billing.json": 200, "/reconcile": 200, "/users": 200, "/audit": 200,
 		"/billing?tenant=t1": 200, "/billing?tenant=other-tenant": 403, "/billing.csv?tenant=other-tenant": 403,
 		"/trace?id=" + id.String(): 404, "/trace?id=" + id.String() + "&tenant=other-tenant": 403,

@@ -29,10 +29,14 @@ func parameters(r *http.Request) (url.Values, error) {
 // maxParameter is longer than any id that a click may carry.
 const maxParameter = 1024
 
+// storable reports whether a store takes a text: PostgreSQL refuses zero bytes and
+// what is no UTF-8, which would look as if the store were down.
+func storable(v string) bool { return utf8.ValidString(v) && !strings.ContainsRune(v, 0) }
+
 // parameter returns a GET parameter that a store can be asked for.
 func parameter(q url.Values, name string) (string, error) {
 	v := q.Get(name)
-	if len(v) > maxParameter || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+	if len(v) > maxParameter || !storable(v) {
 		return "", &problem{http.StatusBadRequest, fmt.Sprintf("%s is no id; write UTF-8 text of at most %d bytes", name, maxParameter)}
 	}
 	return v, nil

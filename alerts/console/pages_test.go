@@ -1,10 +1,8 @@
 package console
 
 import (
-	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
@@ -98,41 +96,11 @@ func TestLiveTellsOfTheBooks(t *testing.T) {
 				t.Errorf("all tenants: %s", got)
 			}
 			s.add("anna", "t1", "analyst")
-			if got := textOf(s.get("/live", 200)); !strings.Contains(got, "Books "+c.one+" checked at 07:01:00 Events") {
+			if got := textOf(s.get("/live", 200)); !strings.Contains(got, "Books "+c.one+" checked at 07:01:00 Open incidents") {
 				t.Errorf("one tenant, no right to the account: %s", got)
 			}
 		})
 	}
-}
-
-func TestLiveShowsIncidentsWhereThereAreSome(t *testing.T) {
-	t.Parallel()
-	s := newSite(t, books())
-	if strings.Contains(textOf(s.get("/", 200)), "Open incidents") {
-		t.Error("a box without a source")
-	}
-	some := incidents{{Title: "<b>flood</b>", Severity: "critical", Since: hour7, Path: "/incidents/1"}}
-	for range incidentsShown {
-		some = append(some, Incident{Title: "other", Severity: "warning"})
-	}
-	s.server.dep.Incidents = some
-	if got := textOf(s.get("/", 200)); !strings.Contains(got, "critical <b>flood</b> since 2026-11-25 07:00") || !strings.Contains(got, "and 1 more") {
-		t.Error(got)
-	}
-	s.server.dep.Incidents = incidents(nil)
-	if got := textOf(s.get("/", 200)); !strings.Contains(got, "Incidents cannot be read") || !strings.Contains(got, "1,220") {
-		t.Error(got)
-	}
-}
-
-// incidents is a source; nil is one that fails.
-type incidents []Incident
-
-func (i incidents) OpenIncidents(context.Context, string) ([]Incident, error) {
-	if i == nil {
-		return nil, errors.New("away")
-	}
-	return i, nil
 }
 
 // TestChartHasATable holds that the chart's numbers can be read without seeing it,

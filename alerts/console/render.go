@@ -39,7 +39,7 @@ type page struct {
 }
 
 // pageNames are the templates beside layout and parts.
-var pageNames = []string{"live", "billing", "reconcile", "trace", "review", "case", "hours", "statement", "users", "audit", "login", "password", "problem"}
+var pageNames = []string{"live", "incidents", "incident", "billing", "reconcile", "trace", "review", "case", "hours", "statement", "users", "audit", "login", "password", "problem"}
 
 func parsePages(dep *Dependencies) (p pages, err error) {
 	assets, err := newAssets()

@@ -105,9 +105,9 @@ func (s *Server) caseOf(r *http.Request, v *visit, focus string) (*caseView, err
 
 // undecided are the flagged clicks that wait for a decision.
 func undecided(clicks []aggregate.StoredClick) (out []aggregate.StoredClick) {
-	for _, c := range clicks {
-		if (c.State == click.SIVT || c.State == click.Suspect) && c.Decision == aggregate.DecisionNone {
-			out = append(out, c)
+	for i := range clicks {
+		if clicks[i].Undecided() {
+			out = append(out, clicks[i])
 		}
 	}
 	return out

@@ -33,6 +33,10 @@ func (s *Server) routes() []route {
 	return []route{
 		{pattern: "GET /{$}", roles: auth.Everyone, nav: "Live", handle: s.home},
 		{pattern: "GET /live", roles: auth.Everyone, passive: true, handle: s.fragment},
+		// Everybody sees incidents, because the live page names them; the flagged clicks
+		// behind one are for those who review.
+		{pattern: "GET /incidents", roles: auth.Everyone, nav: "Incidents", handle: s.incidentList},
+		{pattern: "GET /incidents/{id}", roles: auth.Everyone, handle: s.incidentPage},
 		{pattern: "GET /review", roles: forTraffic, nav: "Review", handle: s.review},
 		{pattern: "GET /review/{tenant}/{address}", roles: forTraffic, handle: s.reviewCase},
 		{pattern: "POST /review/{tenant}/{address}", roles: forTraffic, handle: s.decide},
@@ -87,6 +91,9 @@ func (s *Server) serve(rt route) http.Handler {
 		defer cancel()
 		r = r.WithContext(ctx)
 		v, err := s.admit(r, &rt)
+		if err == nil && !storable(r.URL.Path) {
+			err = &problem{http.StatusNotFound, "there is no such page"}
+		}
 		if err == nil {
 			r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 			err = rt.handle(w, r, v)

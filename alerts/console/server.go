@@ -37,29 +37,22 @@ type Store interface {
 	aggregate.Recent
 	aggregate.Review
 	aggregate.Users
+	Incidents
 	OpenUnits(ctx context.Context) ([]aggregate.UnitInfo, error)
 }
 
-// Incidents is what the live page tells of incidents.
+// Incidents is what the console reads of alerts.
 type Incidents interface {
-	// OpenIncidents returns open incidents, the worst first; tenant may be empty for
-	// all.
-	OpenIncidents(ctx context.Context, tenantID string) ([]Incident, error)
+	ListIncidents(ctx context.Context, q aggregate.IncidentQuery) ([]aggregate.Incident, error)
+	GetIncident(ctx context.Context, id string) (i aggregate.Incident, found bool, err error)
+	IncidentPages(ctx context.Context, incidentID string, limit int) ([]aggregate.PageRecord, error)
+	MinuteCounts(ctx context.Context, from, to int64) ([]aggregate.MinuteCount, error)
 }
 
-// Incident is one line about an open incident.
-type Incident struct {
-	Title    string
-	Severity string
-	Since    int64  // Unix microseconds
-	Path     string // of its page in the console; empty for none
-}
-
-// Dependencies are what the console is given. All but Incidents, Hash and
-// Registerer are required.
+// Dependencies are what the console is given. All but Hash and Registerer are
+// required.
 type Dependencies struct {
-	Store     Store
-	Incidents Incidents // nil: the live page has no incidents
+	Store Store
 	// Decide is aggregate.Decide on the store.
 	Decide func(context.Context, aggregate.DecisionRequest) (aggregate.Decided, error)
 	// Amount shows micros in the form of a currency, such as -12.50.

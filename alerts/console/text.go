@@ -54,6 +54,7 @@ func functions(dep *Dependencies) template.FuncMap {
 		"visible": visible,
 		"hour":    hour,
 		"instant": instant,
+		"second":  func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.DateTime) },
 		"machine": machineTime,
 		"seconds": func(micros int64) int64 { return micros / 1_000_000 },
 		"bootAt":  func(boot uint64) int64 { return int64(boot) },
@@ -61,9 +62,12 @@ func functions(dep *Dependencies) template.FuncMap {
 		"span":    func(others int, columns []click.State) int { return others + len(columns) },
 		"clock":   func(micros int64) string { return time.UnixMicro(micros).UTC().Format(time.TimeOnly) },
 		"link":    func(url, text string) anchor { return anchor{url, text} },
+		"keyText": aggregate.KeyText,
+		"int64":   func(n int) int64 { return int64(n) },
 		"casePath": func(c aggregate.QueueItem) string {
 			return "/review/" + url.PathEscape(c.TenantID) + "/" + aggregate.KeyText(c.IPKey)
 		},
+		"cash":  func(label string, micros int64, currency string) cash { return cash{label, micros, currency} },
 		"sumOf": func(s sum, currency string) amount { return amount{s, currency} },
 	}
 }
@@ -78,6 +82,11 @@ type (
 	anchor struct{ URL, Text string }
 	amount struct {
 		Sum      sum
+		Currency string
+	}
+	cash struct {
+		Label    string
+		N        int64 // micros
 		Currency string
 	}
 )

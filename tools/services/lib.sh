@@ -13,7 +13,7 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 store="$root/.services" # git-ignored: what is installed for tests alone
 
-services=(kafka timescale postgres redis promtool) # the slowest to start first
+services=(kafka timescale postgres redis promtool chromium) # the slowest to start first
 declare -A title variable version pid
 
 have() { command -v "$1" >/dev/null 2>&1; }

@@ -40,6 +40,10 @@
     const rows = [...table.tBodies[0].rows].filter((row) => row.dataset.at);
     const data = [rows.map((row) => Number(row.dataset.at))];
     states.forEach((_, i) => data.push(rows.map((row) => Number(row.cells[i + 1].dataset.rate))));
+    // What is new is not drawn as an hour of nothing with a line at its end.
+    const first = data[0].findIndex((_, at) => data.slice(1).some((rates) => rates[at] > 0));
+    const from = Math.max(0, Math.min(first - 1, rows.length - 16));
+    data.forEach((values, i) => { data[i] = values.slice(from); });
     return states.length > 0 && rows.length > 1 ? { states, data } : null;
   }
 

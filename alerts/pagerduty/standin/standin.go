@@ -38,6 +38,7 @@ type Alert struct {
 	Severity   string          `json:"severity"`
 	Class      string          `json:"class,omitempty"`
 	Details    json.RawMessage `json:"custom_details,omitempty"`
+	Link       string          `json:"client_url,omitempty"` // where the case can be read
 	OpenedAt   time.Time       `json:"opened_at"`
 	ResolvedAt time.Time       `json:"resolved_at,omitzero"`
 	Acked      bool            `json:"acknowledged"`
@@ -262,6 +263,7 @@ func (s *Server) apply(e *event, id string, now time.Time) {
 		}
 		p := e.Payload
 		a.Summary, a.Source, a.Severity, a.Class, a.Details = p.Summary, p.Source, p.Severity, p.Class, p.Details
+		a.Link = e.ClientURL
 		a.Triggers++
 	case a != nil && e.Action == "acknowledge":
 		a.Acked = true

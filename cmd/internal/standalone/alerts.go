@@ -1,7 +1,6 @@
 package standalone
 
 import (
-	"context"
 	"crypto/rand"
 	"fmt"
 	"net"
@@ -9,16 +8,18 @@ import (
 	"strings"
 	"time"
 
-	"clickgate/aggregate"
-	"clickgate/alerts/console"
 	"clickgate/alerts/pagerduty/standin"
 	"clickgate/cmd/internal/app"
 )
 
 // startAlerts watches the store in this process. Without a routing key a stand-in
 // takes the pages, on a loopback address of its own, where its alerts can be read.
+// Where nobody says what pages link to, it is this process's console.
 func (s *process) startAlerts(opt app.Options) error {
 	cfg := *s.cfg
+	if cfg.Alerts.CaseURL == "" && s.console != nil {
+		cfg.Alerts.CaseURL = strings.TrimSuffix(s.console.URL(), "/") + "/incidents/"
+	}
 	if !cfg.PagerDuty.Configured() {
 		var err error
 		if s.pager, err = startStandIn(); err != nil {
@@ -70,19 +71,4 @@ func (s *process) incidentLine() string {
 		return "  1 incident open: " + open[0].Title
 	}
 	return fmt.Sprintf("  %d incidents open: %s", len(open), open[0].Title)
-}
-
-// openIncidents shows incidents on the console's live page.
-type openIncidents struct{ store aggregate.Incidents }
-
-func (o openIncidents) OpenIncidents(ctx context.Context, tenantID string) ([]console.Incident, error) {
-	list, err := o.store.ListIncidents(ctx, aggregate.IncidentQuery{TenantID: tenantID, OpenOnly: true})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]console.Incident, len(list))
-	for i := range list {
-		out[i] = console.Incident{Title: list[i].Title, Severity: list[i].Severity.String(), Since: list[i].OpenedAt}
-	}
-	return out, nil
 }

@@ -31,8 +31,7 @@ func (s *process) startConsole(ctx context.Context, reg prometheus.Registerer) (
 		return nil
 	}
 	s.console, err = console.New(s.cfg.Console, console.Dependencies{
-		Store:     s.aggregator.Store,
-		Incidents: openIncidents{s.aggregator.Store},
+		Store: s.aggregator.Store,
 		Decide: func(ctx context.Context, r aggregate.DecisionRequest) (aggregate.Decided, error) {
 			return aggregate.Decide(ctx, s.aggregator.Store, r)
 		},

@@ -116,10 +116,10 @@ func (s *process) start(ctx context.Context) error {
 		return err
 	}
 	s.aggregator.Start()
-	if err := s.startAlerts(appOpt); err != nil {
+	if err := s.startConsole(ctx, appOpt.Registry); err != nil {
 		return err
 	}
-	if err := s.startConsole(ctx, appOpt.Registry); err != nil {
+	if err := s.startAlerts(appOpt); err != nil { // its pages link to the console
 		return err
 	}
 	s.feed, err = s.startDemo(ctx)

@@ -52,6 +52,9 @@ func (g *Gaps) Observe(t int64) {
 	g.sum2 += l * l
 }
 
+// Since is how long after the newest event t is, in microseconds.
+func (g *Gaps) Since(t int64) int64 { return t - g.last }
+
 // Count is how many gaps were measured, at most 256.
 func (g *Gaps) Count() float64 { return float64(g.n) }
 

@@ -98,3 +98,34 @@ func (p *Population) Expect(n float64) (mean, deviation float64) {
 	}
 	return mean, math.Sqrt(variance)
 }
+
+// Recent counts different keys of a clock hour and the one before it, up to about 250.
+// The zero value is empty.
+type Recent struct {
+	hour        uint32
+	now, before uint64
+}
+
+// Add notes a key by its hash in an hour, a number that rises by one an hour. What is
+// older than the hour before counts with it.
+func (r *Recent) Add(hour uint32, hash uint64) {
+	if hour > r.hour {
+		if hour == r.hour+1 {
+			r.before = r.now
+		} else {
+			r.before = 0
+		}
+		r.now, r.hour = 0, hour
+	}
+	if hour == r.hour {
+		r.now |= 1 << (hash >> 58)
+	} else {
+		r.before |= 1 << (hash >> 58)
+	}
+}
+
+// Count is the estimate by linear counting, a whole number.
+func (r *Recent) Count() float64 {
+	free := 64 - bits.OnesCount64(r.now|r.before)
+	return math.Round(64 * math.Log(64/max(0.99, float64(free))))
+}

@@ -99,8 +99,8 @@ func Mix(h uint64) uint64 {
 }
 
 // Take returns what is kept of a key, making room for it when it is new. The lock of its
-// shard is held: use the value at once, and unlock. Of one goroutine no two values may be
-// held at a time.
+// shard is held: use the value at once, and unlock. A goroutine may hold one value of a
+// table at a time.
 func (t *Table[V]) Take(key uint64) (value *V, fresh bool, lock *sync.Mutex) {
 	h := Mix(key ^ t.seed)
 	s := &t.shards[h>>t.shift]

@@ -1,0 +1,183 @@
+package scoring
+
+import (
+	"math"
+
+	"clickgate/gateway/click"
+)
+
+// Bounds of the hour's rules that are no matter of taste; docs/scoring.md says where
+// each comes from.
+const (
+	slowest    = 5.0  // s: gaps that are shorter are a rate's business, and whole seconds blur them
+	rotated    = 6.0  // agents from which an address shows many
+	diverse    = 50.0 // clicks from which the number of its agents says something by itself
+	alone      = 2.0  // agents up to which nobody else is seen behind an address
+	oftenTwice = 3.0  // clicks in both hours from which a visitor comes again and again
+	manySeats  = 20.0 // addresses from which a group is spread
+	fewSeats   = 5.0  // addresses from which a group is a farm and no household
+	lift       = 10.0 // times its share elsewhere from which at most one click in ten of a group is anybody's
+	farmLift   = 5.0
+	crowdSize  = 100.0 // clicks from which a crowd can be told from a list of agents
+	fastCommon = 0.2   // share of fast clicks from which tokens are made out at the click
+)
+
+// beyond is the strength from which a finding is not told from a stronger one: only what
+// the lists know is certain, and has score 1.
+const beyond = 99
+
+// finding is a rule that holds. Strength is 1 where it begins to, and at most beyond.
+type finding struct {
+	reason   click.Reason
+	strength float64
+	suspect  bool // not beyond doubt
+}
+
+// hour is the evidence of a whole hour. Its rules hold nothing in the first pass, whose
+// vectors have nothing in these slots.
+type hour struct {
+	p     *Policy
+	v     *click.Vector
+	facts int
+	many  bool // one address is many people
+}
+
+func (h *hour) at(slot int) float64 { return float64(h.v[slot]) }
+
+// findings calls f for every rule that holds.
+func (h *hour) findings(f func(finding)) {
+	if h.facts&factsKnown == 0 {
+		return
+	}
+	for _, rule := range [...]func() (click.Reason, float64){
+		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.tooFast,
+	} {
+		if reason, strength := rule(); strength >= 1 {
+			f(finding{reason: reason, strength: min(strength, beyond)})
+		}
+	}
+	if n := h.at(SlotHourPair); h.p.HeavyClicks > 0 && n >= h.p.HeavyClicks && h.at(SlotHourAgents) <= alone && !h.many {
+		f(finding{click.ReasonHeavy, min(n/h.p.HeavyClicks, beyond), true})
+	}
+}
+
+// floodTail: most of what the pair did in both hours was a flood.
+func (h *hour) floodTail() (click.Reason, float64) {
+	flood := h.at(SlotHourFlood)
+	if flood < h.p.MinClicks {
+		return 0, 0
+	}
+	return click.ReasonFloodTail, float64(2*flood) / max(1, h.at(SlotHourPair))
+}
+
+// regular: no crowd and no person is as even, see entity.Gaps.
+func (h *hour) regular() (click.Reason, float64) {
+	return click.ReasonRegular, h.even(SlotHourGaps)
+}
+
+// even is how much more even than the bound the gaps are, from three slots: how many,
+// their spread and their mean.
+func (h *hour) even(slot int) float64 {
+	least := h.p.EntityClicks - 1
+	if h.many {
+		least *= 2 // many people may be as even by chance, once in a while
+	}
+	if h.p.EntityClicks == 0 || h.at(slot) < least || h.at(slot+2) < slowest {
+		return 0
+	}
+	return over(h.p.GapOctaves, max(0.05, h.at(slot+1)))
+}
+
+// oneTarget: a person's clicks, and a crowd's, go where the population's go.
+func (h *hour) oneTarget() (click.Reason, float64) {
+	return click.ReasonOneTarget, h.entity(SlotHourPair, SlotHourFocus)
+}
+
+// sweep: nobody clicks ever new ads and never comes back, but who follows links.
+func (h *hour) sweep() (click.Reason, float64) {
+	return click.ReasonSweep, h.entity(SlotHourPair, SlotHourSweep)
+}
+
+// entity is how far a z-score is beyond ZFocus, of who has enough clicks and is not
+// many people behind one address.
+func (h *hour) entity(clicks, z int) float64 {
+	if h.many || h.p.EntityClicks == 0 || h.at(clicks) < h.p.EntityClicks {
+		return 0
+	}
+	return over(h.at(z), h.p.ZFocus)
+}
+
+// agentRotation: many agents are no crowd when they all go to one place, come by the
+// clock, or are more different than the population's.
+func (h *hour) agentRotation() (click.Reason, float64) {
+	if h.many || h.at(SlotHourAgents) < rotated {
+		return 0, 0
+	}
+	strength := max(h.entity(SlotHourAddress, SlotHourAddrFocus), h.even(SlotHourAddrGaps))
+	if h.at(SlotHourAddress) >= diverse {
+		strength = max(strength, over(h.at(SlotHourAgentsZ), 2*h.p.ZFocus))
+	}
+	return click.ReasonAgentRotation, strength
+}
+
+// group: one fingerprint from many addresses crowds one publisher or campaign. Of a
+// farm the devices come again and again; of rented addresses each comes about once, and
+// then a second sign is asked for, because audiences differ in their devices too.
+func (h *hour) group() (click.Reason, float64) {
+	z, seats := over(h.at(SlotGroupZ), h.p.ZGroup), h.at(SlotGroupAddresses)
+	if h.p.GroupClicks == 0 || h.at(SlotGroup) < h.p.GroupClicks {
+		return 0, 0
+	}
+	share, elsewhere := h.at(SlotGroupShare), h.at(SlotGroupElsewhere)
+	repeats := h.at(SlotGroupRepeats)
+	if seats >= fewSeats && share >= farmLift*elsewhere && repeats >= oftenTwice && repeats >= 2.5*h.at(SlotRepeats) &&
+		h.at(SlotHourPair) >= oftenTwice && 2*z >= 1 {
+		return click.ReasonClickFarm, float64(2 * z)
+	}
+	concentrated := over(h.at(SlotScopeOneZ), h.p.ZGroup/2) >= 1
+	if seats >= manySeats && share >= lift*elsewhere && (concentrated || h.grown() || h.at(SlotGroupOdd) >= 0.5) {
+		return click.ReasonAddressRotation, z
+	}
+	return 0, 0
+}
+
+// grown: the publisher's clicks rose within an hour, and the group's share with them.
+func (h *hour) grown() bool {
+	before := h.at(SlotScopeBefore)
+	return before >= h.p.GroupClicks && h.at(SlotScope) >= 1.3*before && h.at(SlotGroupShare) >= 3*h.at(SlotGroupBefore)
+}
+
+// collusion: the publisher's visitors come again and again, unlike its peers'. Those
+// who came once or twice are left alone.
+func (h *hour) collusion() (click.Reason, float64) {
+	if h.p.GroupClicks == 0 || h.at(SlotScope) < h.p.GroupClicks || h.at(SlotScopeRepeats) < 2 || h.at(SlotHourPair) < oftenTwice {
+		return 0, 0
+	}
+	return click.ReasonCollusion, over(h.at(SlotScopeRepeatsZ), h.p.ZGroup)
+}
+
+// tooFast: where tokens are made out when the ad is shown, nobody clicks at once.
+func (h *hour) tooFast() (click.Reason, float64) {
+	age := h.at(SlotTokenAge)
+	if age <= 0 || h.at(SlotFastShare) > fastCommon {
+		return 0, 0
+	}
+	return click.ReasonTooFast, over(h.p.FastSeconds, age)
+}
+
+// crowd reports whether the address is busy as a crowd is: as many different agents as
+// the population has, neither fewer nor more, no publisher or campaign of its own, and
+// no clock.
+func (h *hour) crowd() bool {
+	const known = factsKnown | factsPopulation
+	return h.facts&known == known && h.p.ZFocus > 0 && h.at(SlotHourAddress) >= crowdSize &&
+		math.Abs(h.at(SlotHourAgentsZ)) <= h.p.ZFocus/2 && h.at(SlotHourAddrFocus) < h.p.ZFocus/2 && h.at(SlotHourAddrOctave) > 1
+}
+
+// over is how many times a value is as great as its bound; 0 where the bound is 0.
+func over(value, bound float64) float64 {
+	if !(bound > 0) {
+		return 0
+	}
+	return float64(value / bound)
+}

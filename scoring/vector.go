@@ -166,6 +166,17 @@ var Slots = [numSlots]SlotInfo{
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 
+// SlotsOf describes the vector of a version, by slot; nil for one that is not known.
+func SlotsOf(version uint32) []SlotInfo {
+	switch version {
+	case VectorVersion:
+		return Slots[:]
+	case 1:
+		return append(append([]SlotInfo(nil), Slots[:modelV1]...), Slots[SlotModel])
+	}
+	return nil
+}
+
 const (
 	hasAddressSelf = 1 << iota
 	hasAddressPeers

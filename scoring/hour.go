@@ -14,6 +14,7 @@ const (
 	diverse    = 50.0 // clicks from which the number of its agents says something by itself
 	alone      = 2.0  // agents up to which nobody else is seen behind an address
 	oftenTwice = 3.0  // clicks in both hours from which a visitor comes again and again
+	mostly     = 0.8  // share of an entity's clicks that makes a publisher or campaign its own
 	manySeats  = 20.0 // addresses from which a group is spread
 	fewSeats   = 5.0  // addresses from which a group is a farm and no household
 	lift       = 10.0 // times its share elsewhere from which at most one click in ten of a group is anybody's
@@ -147,13 +148,13 @@ func (h *hour) grown() bool {
 	return before >= h.p.GroupClicks && h.at(SlotScope) >= 1.3*before && h.at(SlotGroupShare) >= 3*h.at(SlotGroupBefore)
 }
 
-// collusion: the publisher's visitors come again and again, unlike its peers'. Those
-// who came once or twice are left alone.
+// collusion: a good part of the publisher's clicks are those of the same few who come
+// again and again, and only here. All others are left alone.
 func (h *hour) collusion() (click.Reason, float64) {
-	if h.p.GroupClicks == 0 || h.at(SlotScope) < h.p.GroupClicks || h.at(SlotScopeRepeats) < 2 || h.at(SlotHourPair) < oftenTwice {
+	if h.p.GroupClicks == 0 || h.at(SlotScope) < h.p.GroupClicks || h.at(SlotHourPair) < oftenTwice || h.at(SlotHourPairHere) < mostly {
 		return 0, 0
 	}
-	return click.ReasonCollusion, over(h.at(SlotScopeRepeatsZ), h.p.ZGroup)
+	return click.ReasonCollusion, over(h.at(SlotLoyalZ), h.p.ZGroup/2)
 }
 
 // tooFast: where tokens are made out when the ad is shown, nobody clicks at once.

@@ -124,11 +124,11 @@ func (t *twoHours) in(hour int64) (now, before float64) {
 type scope struct {
 	twoHours
 	kind     uint8
-	firsts   uint32 // addresses whose first click was here
-	odd      uint32 // clicks of the hour with strange headers
-	same     uint64 // pairs of clicks of the hour that have one fingerprint
-	visitors entity.Distinct
-	repeats  float64 // clicks per visitor of the hour, when all clicks are in
+	firsts   uint32          // addresses whose first click was here
+	odd      uint32          // clicks of the hour with strange headers
+	same     uint64          // pairs of clicks of the hour that have one fingerprint
+	visitors entity.Distinct // of the source
+	loyal    uint32          // clicks of both hours by visitors who come again and again, when all are in
 }
 
 // group is a fingerprint in a scope.
@@ -149,8 +149,8 @@ type ranked struct {
 
 // peers is what is usual among the scopes of a kind.
 type peers struct {
-	ranked       []ranked // those with enough clicks, the busiest first
-	one, repeats usual
+	ranked     []ranked // those with enough clicks, the busiest first
+	one, loyal usual
 }
 
 // usual is median and MAD of a value.
@@ -293,7 +293,9 @@ func (s *survey) scope(addressKey, pairKey uint64, c *click.Click, v *click.Vect
 			x.odd, x.same, x.visitors = 0, 0, entity.Distinct{}
 		}
 		x.same += uint64(same)
-		x.visitors.Add(entity.Mix(pairKey))
+		if kind == ofSource {
+			x.visitors.Add(entity.Mix(pairKey))
+		}
 		if odd {
 			x.odd++
 		}
@@ -319,12 +321,17 @@ func (s *survey) group(key, addressKey uint64, at int64, odd bool) uint32 {
 // settle compares the scopes when all clicks are in.
 func (s *survey) settle() {
 	s.settled, s.rates = true, nil
+	s.pairs.Each(func(_ uint64, p *pairHour) {
+		if m := &p.focus[ofPublisher]; p.clicks >= oftenTwice && float64(m.lead) >= mostly*float64(p.clicks) {
+			if x := s.scopes.Find(m.value); x != nil {
+				x.loyal += p.clicks
+			}
+		}
+	})
 	s.scopes.Each(func(key uint64, x *scope) {
 		now, _ := x.in(s.hour)
-		visitors := max(1, x.visitors.Count())
-		x.repeats = now / visitors
 		if x.kind == ofSource {
-			s.visitors = visitors
+			s.visitors = x.visitors.Count()
 		} else if now >= max(2, s.policy.GroupClicks) {
 			p := &s.peers[x.kind]
 			p.ranked = append(p.ranked, ranked{key, now})
@@ -339,19 +346,25 @@ func (s *survey) settle() {
 func (s *survey) compare(p *peers) {
 	slices.SortFunc(p.ranked, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.clicks, a.clicks), cmp.Compare(a.key, b.key)) })
 	p.ranked = p.ranked[:min(len(p.ranked), rankedMost)]
-	var one, repeats []float64
+	var one, loyal []float64
 	for _, r := range p.ranked {
 		x := s.scopes.Find(r.key)
-		one, repeats = append(one, x.one()), append(repeats, x.repeats)
+		one, loyal = append(one, x.one()), append(loyal, x.loyalty())
 	}
 	p.one.median, p.one.mad, _ = zscore.MedianMAD(one)
-	p.repeats.median, p.repeats.mad, _ = zscore.MedianMAD(repeats)
+	p.loyal.median, p.loyal.mad, _ = zscore.MedianMAD(loyal)
 }
 
 // one is the chance that two clicks of the hour have one fingerprint (Simpson, 1949).
 func (x *scope) one() float64 {
 	n := float64(x.now)
 	return float64(2*float64(x.same)) / max(1, float64(n*(n-1)))
+}
+
+// loyalty is the share of the clicks of both hours by visitors who come again and again
+// and to no other publisher.
+func (x *scope) loyalty() float64 {
+	return float64(x.loyal) / max(1, float64(x.now)+float64(x.before))
 }
 
 // against is the robust z-score, never below 0, of a scope's value among its peers'; 0
@@ -377,14 +390,15 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	if s.firsts >= leastPopulation {
 		facts |= factsPopulation
 	}
-	if p := s.pairs.Find(pairKey); p != nil {
+	p := s.pairs.Find(pairKey)
+	if p != nil {
 		s.fillPair(v, p)
 	}
 	if a := s.seats.Find(addressKey); a != nil {
 		s.fillAddress(v, a)
 	}
 	facts |= s.fillGroup(v, fingerprintOf(c, v), &keys)
-	s.fillPublisher(v, keys[ofPublisher])
+	s.fillPublisher(v, keys[ofPublisher], p)
 	if s.aged > 0 {
 		v[SlotFastShare] = float32(s.fast / s.aged)
 	}
@@ -439,7 +453,7 @@ func (s *survey) focus(of *[kinds]majority, n float64) (z float64) {
 	}
 	for kind := range of {
 		m := &of[kind]
-		if m.value == 0 || float64(m.lead) < 0.8*n {
+		if m.value == 0 || float64(m.lead) < mostly*n {
 			continue
 		}
 		p := 1.0
@@ -546,19 +560,19 @@ func (s *survey) shares(kind int, key, print uint64) (median, mad float64) {
 	return median, mad
 }
 
-// publisherFloor is the least spread of clicks per visitor: what the sketch that counts
-// them is off by.
-const publisherFloor = 0.15
-
-// fillPublisher writes how often the publisher's visitors come, against its peers'.
-func (s *survey) fillPublisher(v *click.Vector, key uint64) {
+// fillPublisher writes how many of the publisher's clicks are those of the same few,
+// against its peers', and how many of the pair's are the publisher's.
+func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
 	x := s.scopes.Find(key)
 	if key == 0 || x == nil {
 		return
 	}
-	v[SlotScopeRepeats] = float32(x.repeats)
+	v[SlotLoyal] = float32(x.loyalty())
 	if now, _ := x.in(s.hour); now >= max(2, s.policy.GroupClicks) {
-		p := &s.peers[ofPublisher]
-		v[SlotScopeRepeatsZ] = float32(p.against(x.repeats, p.repeats, publisherFloor))
+		peers := &s.peers[ofPublisher]
+		v[SlotLoyalZ] = float32(peers.against(x.loyalty(), peers.loyal, 0.04))
+	}
+	if p != nil && p.focus[ofPublisher].value == key {
+		v[SlotHourPairHere] = float32(float64(p.focus[ofPublisher].lead) / float64(p.clicks))
 	}
 }

@@ -76,8 +76,9 @@ const (
 	SlotScopeBefore    // in the hour before
 	SlotScopeOne       // chance that two of its clicks have one fingerprint
 	SlotScopeOneZ      // z: against its peers
-	SlotScopeRepeats   // clicks per visitor of the publisher
-	SlotScopeRepeatsZ  // z: against its peers
+	SlotLoyal          // share of the publisher's clicks by the same few
+	SlotLoyalZ         // z: against its peers
+	SlotHourPairHere   // share of the pair's clicks that are the publisher's
 	SlotGroupRepeats   // clicks per address of the group
 	SlotRepeats        // clicks per address of everybody else
 	SlotFastShare      // share of the source's clicks with a token that are too fast
@@ -159,8 +160,9 @@ var Slots = [numSlots]SlotInfo{
 	SlotScopeBefore:    {"scope_clicks_before", "clicks", "In the hour before."},
 	SlotScopeOne:       {"scope_concentration", "chance", "That two of its clicks have one fingerprint (Simpson)."},
 	SlotScopeOneZ:      {"scope_concentration_z", "robust z", "Against its peers."},
-	SlotScopeRepeats:   {"publisher_repeats", "clicks", "Clicks per visitor, address and agent together, of the publisher in the hour."},
-	SlotScopeRepeatsZ:  {"publisher_repeats_z", "robust z", "Against the other publishers."},
+	SlotLoyal:          {"publisher_loyal", "share", "Share of the publisher's clicks in both hours by those who clicked three times and more, and 8 of 10 times here."},
+	SlotLoyalZ:         {"publisher_loyal_z", "robust z", "Against the other publishers."},
+	SlotHourPairHere:   {"hour_pair_here", "share", "How many of the clicks of address and agent were at least on the publisher, when most were."},
 	SlotGroupRepeats:   {"group_repeats", "clicks", "Clicks per address of the group."},
 	SlotRepeats:        {"repeats_elsewhere", "clicks", "Clicks per address of the source's other clicks."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},

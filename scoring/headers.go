@@ -105,16 +105,23 @@ func regionAt(language string, i int) bool {
 	return letter(language[i]) && letter(language[i+1]) && (i+2 == len(language) || strings.IndexByte(",; \t", language[i+2]) >= 0)
 }
 
-// systems are names of operating systems of which a browser's agent has one.
-var systems = [...]string{"(Windows NT ", "(Macintosh;", "(iPhone;", "(iPad;", "(X11;", "(Linux; Android "}
+// systems are how the comment begins in which a browser names its operating system.
+var systems = [...]string{"Windows NT ", "Macintosh;", "iPhone;", "iPad;", "X11;", "Linux; Android "}
 
 // contradicts reports whether an agent names two operating systems at once.
 func contradicts(agent string) bool {
 	named := 0
-	for _, s := range systems {
-		if strings.Contains(agent, s) {
-			named++
+	for {
+		i := strings.IndexByte(agent, '(')
+		if i < 0 {
+			return named > 1
+		}
+		agent = agent[i+1:]
+		for _, s := range systems {
+			if strings.HasPrefix(agent, s) {
+				named++
+				break
+			}
 		}
 	}
-	return named > 1
 }

@@ -389,7 +389,7 @@ func TestHourRulesTurnOff(t *testing.T) {
 // A town that never ends takes no more memory than was set.
 func TestSurveyStaysBounded(t *testing.T) {
 	t.Parallel()
-	keys := 2_000_000
+	keys := 500_000
 	if testing.Short() || raceEnabled {
 		keys = 100_000
 		t.Logf("the short form, of %d visitors", keys)

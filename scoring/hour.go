@@ -19,6 +19,7 @@ const (
 	fewSeats   = 5.0  // addresses from which a group is a farm and no household
 	lift       = 10.0 // times its share elsewhere from which at most one click in ten of a group is anybody's
 	farmLift   = 5.0
+	farmAgain  = 0.6   // share of clicks by visitors who came before, from which they come again and again
 	crowdSize  = 100.0 // clicks from which a crowd can be told from a list of agents
 	fastCommon = 0.2   // share of fast clicks from which tokens are made out at the click
 )
@@ -121,25 +122,38 @@ func (h *hour) agentRotation() (click.Reason, float64) {
 	return click.ReasonAgentRotation, strength
 }
 
-// group: one fingerprint from many addresses crowds one publisher or campaign. Of a
-// farm the devices come again and again; of rented addresses each comes about once, and
-// then a second sign is asked for, because audiences differ in their devices too.
+// group: one fingerprint from many addresses. Of a farm the devices come again and
+// again. Of rented addresses each comes about once, and all crowd one publisher or
+// campaign; then a second sign is asked for, because audiences differ in their devices.
 func (h *hour) group() (click.Reason, float64) {
-	z, seats := over(h.at(SlotGroupZ), h.p.ZGroup), h.at(SlotGroupAddresses)
 	if h.p.GroupClicks == 0 || h.at(SlotGroup) < h.p.GroupClicks {
 		return 0, 0
 	}
+	z, seats := over(h.at(SlotGroupZ), h.p.ZGroup), h.at(SlotGroupAddresses)
 	share, elsewhere := h.at(SlotGroupShare), h.at(SlotGroupElsewhere)
-	repeats := h.at(SlotGroupRepeats)
-	if seats >= fewSeats && share >= farmLift*elsewhere && repeats >= oftenTwice && repeats >= 2.5*h.at(SlotRepeats) &&
-		h.at(SlotHourPair) >= oftenTwice && 2*z >= 1 {
+	source := h.facts&factsSource != 0
+	again := h.at(SlotGroupAgain)
+	if seats >= fewSeats && (source || share >= farmLift*elsewhere) && again >= farmAgain && again >= 2.5*h.at(SlotAgain) &&
+		h.at(SlotHourPair) >= oftenTwice {
+		if source { // nothing but coming again sets it apart
+			return click.ReasonClickFarm, z
+		}
 		return click.ReasonClickFarm, float64(2 * z)
 	}
-	concentrated := over(h.at(SlotScopeOneZ), h.p.ZGroup/2) >= 1
-	if seats >= manySeats && share >= lift*elsewhere && (concentrated || h.grown() || h.at(SlotGroupOdd) >= 0.5) {
+	if source || seats < manySeats || share < lift*elsewhere {
+		return 0, 0
+	}
+	if over(h.at(SlotScopeOneZ), h.p.ZGroup/2) >= 1 || h.grown() || h.at(SlotGroupOdd) >= 0.5 || h.once() {
 		return click.ReasonAddressRotation, z
 	}
 	return 0, 0
+}
+
+// once: fewer of the group's visitors came before than of everybody else's, by more than
+// four deviations of a binomial count.
+func (h *hour) once() bool {
+	n, usual := h.at(SlotGroup), h.at(SlotAgain)
+	return float64(n*usual)-float64(n*h.at(SlotGroupAgain)) >= 4*math.Sqrt(max(0.25, float64(n*usual*(1-usual))))
 }
 
 // grown: the publisher's clicks rose within an hour, and the group's share with them.

@@ -226,6 +226,12 @@ func TestHourFindsAttacks(t *testing.T) {
 				w.add("attack", w.within(0, 120), rented(phone), "Mozilla/5.0 (Linux; Android 9; FARM1) Chrome/80.0.0.0 Mobile", "vi-VN", "pub6", w.campaign())
 			}
 		}, click.ReasonClickFarm, 0.8},
+		"a click farm that clicks everywhere": {func(w *town) {
+			for range 600 {
+				phone := w.rng.IntN(60)
+				w.add("attack", w.within(0, 120), rented(phone), "Mozilla/5.0 (Linux; Android 9; FARM1) Chrome/80.0.0.0 Mobile", "vi-VN", w.publisher(), w.campaign())
+			}
+		}, click.ReasonClickFarm, 0.8},
 		"rented addresses": {func(w *town) {
 			for i := range 500 {
 				w.add("attack", w.within(0, 120), rented(i*3), "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/149.0.1.2 Safari/537.36", "en-GB", "pub6", w.campaign())
@@ -281,9 +287,10 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 			w.add("flash", w.within(80, 90), ip, w.agent(), w.language(), "pub3", w.campaign())
 		}
 		for i := range 40 {
-			ip := fmt.Sprintf("198.19.0.%d", i+1)
+			ip, language := fmt.Sprintf("198.19.0.%d", i+1), w.language()
+			devices := [3]string{w.agent(), w.agent(), w.agent()}
 			for range 8 {
-				w.add("family", w.within(0, 120), ip, w.agents[w.zipf(3)], "en", w.publisher(), w.campaign())
+				w.add("family", w.within(0, 120), ip, devices[w.rng.IntN(3)], language, w.publisher(), w.campaign())
 			}
 		}
 		r := w.judge(t)

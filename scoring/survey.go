@@ -30,7 +30,7 @@ type survey struct {
 	agents, targets entity.Population // of the first click of each address
 	firsts          float64           // how many those are
 	aged, fast      float64           // clicks with a token's age, and those that are too fast
-	visitors        float64           // of the source in the hour
+	again           usual             // share of a fingerprint's clicks by visitors who came before
 	peers           [kinds]peers
 	expected        map[uint32]expected
 }
@@ -120,21 +120,36 @@ func (t *twoHours) in(hour int64) (now, before float64) {
 	return 0, 0
 }
 
+// manner is how clicks of an hour come.
+type manner struct {
+	odd   uint32 // with strange headers
+	again uint32 // of visitors, address and agent together, who came before
+}
+
+func (m *manner) note(odd, again bool) {
+	if odd {
+		m.odd++
+	}
+	if again {
+		m.again++
+	}
+}
+
 // scope is a publisher, a campaign, or the whole source.
 type scope struct {
 	twoHours
-	kind     uint8
-	firsts   uint32          // addresses whose first click was here
-	odd      uint32          // clicks of the hour with strange headers
-	same     uint64          // pairs of clicks of the hour that have one fingerprint
-	visitors entity.Distinct // of the source
-	loyal    uint32          // clicks of both hours by visitors who come again and again, when all are in
+	manner
+	kind   uint8
+	firsts uint32 // addresses whose first click was here
+	loyal  uint32 // clicks of both hours by visitors who come again and again, when all are in
+	same   uint64 // pairs of clicks of the hour that have one fingerprint
 }
 
 // group is a fingerprint in a scope.
 type group struct {
 	twoHours
-	odd       uint32
+	manner
+	kind      uint8
 	addresses entity.Distinct
 	known     bool    // what follows was worked out
 	seats     float64 // how many addresses
@@ -153,8 +168,11 @@ type peers struct {
 	one, loyal usual
 }
 
-// usual is median and MAD of a value.
-type usual struct{ median, mad float64 }
+// usual is median and MAD of a value, when there are enough to tell.
+type usual struct {
+	median, mad float64
+	known       bool
+}
 
 // expected are the cells that a number of clicks occupies, see entity.Population.
 type expected struct{ agents, agentsDeviation, targets, targetsDeviation float64 }
@@ -209,15 +227,15 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
 	addressKey, pairKey := keysOf(judgeSeed, c)
-	if s.pair(pairKey, c, flood != 0, &keys) {
+	if own, again := s.pair(pairKey, c, flood != 0, &keys); own {
 		s.address(addressKey, c, &keys)
-		s.scope(addressKey, pairKey, c, v, &keys)
+		s.scope(addressKey, again, c, v, &keys)
 	}
 }
 
 // pair notes a click of address and agent, and reports whether it is one of its own and
-// not the one before, pressed twice or sent twice.
-func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]uint64) bool {
+// not the one before, pressed twice or sent twice, and whether they came before.
+func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]uint64) (own, again bool) {
 	p, fresh, lock := s.pairs.Take(key)
 	defer lock.Unlock()
 	if flood {
@@ -230,7 +248,7 @@ func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]u
 	}
 	if !fresh && p.last == opportunity && !(c.ClickID.IsZero() && p.gaps.Since(c.EventTime) >= doubleClick) {
 		p.clicks++
-		return false
+		return false, true
 	}
 	p.clicks++
 	p.last = opportunity
@@ -239,7 +257,7 @@ func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]u
 	for kind := range p.focus {
 		p.focus[kind].add(keys[kind])
 	}
-	return true
+	return true, !fresh
 }
 
 // doubleClick is how soon the same visitor's next click without a token is the same one.
@@ -272,7 +290,7 @@ func (s *survey) address(key uint64, c *click.Click, keys *[kinds + 1]uint64) {
 
 // scope notes a click of its publisher, campaign and source, and of its fingerprint
 // there.
-func (s *survey) scope(addressKey, pairKey uint64, c *click.Click, v *click.Vector, keys *[kinds + 1]uint64) {
+func (s *survey) scope(addressKey uint64, again bool, c *click.Click, v *click.Vector, keys *[kinds + 1]uint64) {
 	at := c.EventTime / hourMicros
 	odd := int(v[SlotHeaders])&headersOdd != 0
 	if age := v[SlotTokenAge]; age > 0 {
@@ -286,35 +304,29 @@ func (s *survey) scope(addressKey, pairKey uint64, c *click.Click, v *click.Vect
 		if key == 0 {
 			continue
 		}
-		same := s.group(groupKey(key, print), addressKey, at, odd)
+		same := s.group(groupKey(key, print), addressKey, kind, at, odd, again)
 		x, _, lock := s.scopes.Take(key)
 		x.kind = uint8(kind)
 		if x.add(at) {
-			x.odd, x.same, x.visitors = 0, 0, entity.Distinct{}
+			x.manner, x.same = manner{}, 0
 		}
 		x.same += uint64(same)
-		if kind == ofSource {
-			x.visitors.Add(entity.Mix(pairKey))
-		}
-		if odd {
-			x.odd++
-		}
+		x.note(odd, again)
 		lock.Unlock()
 	}
 }
 
 // group notes a click of a fingerprint in a scope and returns how many of the hour came
 // before it.
-func (s *survey) group(key, addressKey uint64, at int64, odd bool) uint32 {
+func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bool) uint32 {
 	g, _, lock := s.groups.Take(key)
 	defer lock.Unlock()
+	g.kind = uint8(kind)
 	if g.add(at) {
-		g.odd, g.addresses = 0, entity.Distinct{}
+		g.manner, g.addresses = manner{}, entity.Distinct{}
 	}
 	g.addresses.Add(entity.Mix(addressKey))
-	if odd {
-		g.odd++
-	}
+	g.note(odd, again)
 	return g.now - 1
 }
 
@@ -330,15 +342,23 @@ func (s *survey) settle() {
 	})
 	s.scopes.Each(func(key uint64, x *scope) {
 		now, _ := x.in(s.hour)
-		if x.kind == ofSource {
-			s.visitors = x.visitors.Count()
-		} else if now >= max(2, s.policy.GroupClicks) {
+		if x.kind != ofSource && now >= max(2, s.policy.GroupClicks) {
 			p := &s.peers[x.kind]
 			p.ranked = append(p.ranked, ranked{key, now})
 		}
 	})
 	for kind := range s.peers {
 		s.compare(&s.peers[kind])
+	}
+	var again []float64
+	s.groups.Each(func(_ uint64, g *group) {
+		if now, _ := g.in(s.hour); g.kind == ofSource && now >= max(2, s.policy.GroupClicks) {
+			again = append(again, float64(g.again)/now)
+		}
+	})
+	if len(again) >= leastPeers {
+		s.again.median, s.again.mad, _ = zscore.MedianMAD(again)
+		s.again.known = true
 	}
 }
 
@@ -484,7 +504,23 @@ func (s *survey) fillGroup(v *click.Vector, print uint64, keys *[kinds + 1]uint6
 			facts = s.writeGroup(v, kind, g, x, total, all)
 		}
 	}
+	if best < s.policy.ZGroup/2 && s.sourceZ(all) > 0 {
+		facts = s.writeGroup(v, ofSource, all, total, total, all)
+	}
 	return facts
+}
+
+// sourceZ is how much more often the visitors of a fingerprint come again, wherever,
+// than those of the source's other fingerprints.
+func (s *survey) sourceZ(all *group) float64 {
+	if all.known {
+		return all.z
+	}
+	all.known, all.seats = true, all.addresses.Count()
+	if n, _ := all.in(s.hour); s.again.known && n >= s.policy.GroupClicks {
+		all.z = max(0, zscore.Robust(float64(all.again)/n, s.again.median, s.again.mad, 0.05))
+	}
+	return all.z
 }
 
 // writeGroup writes one group's slots.
@@ -500,9 +536,12 @@ func (s *survey) writeGroup(v *click.Vector, kind int, g *group, x, total *scope
 	v[SlotGroupZ] = float32(g.z)
 	v[SlotGroupOdd] = float32(float64(float64(g.odd)/max(1, n)) - float64((float64(x.odd)-float64(g.odd))/max(1, in-n)))
 	v[SlotScope], v[SlotScopeBefore] = float32(in), float32(inBefore)
-	v[SlotGroupRepeats] = float32(n / max(1, g.seats))
-	v[SlotRepeats] = float32(max(1, (everything-n)/max(1, s.visitors-g.seats)))
-	if kind == ofCampaign {
+	v[SlotGroupAgain] = float32(float64(g.again) / max(1, n))
+	v[SlotAgain] = float32(elsewhere(float64(total.again)-float64(g.again), everything-n))
+	switch kind {
+	case ofSource:
+		return facts | factsSource
+	case ofCampaign:
 		facts |= factsCampaign
 	}
 	if len(s.peers[kind].ranked) >= leastPeers {

@@ -79,8 +79,8 @@ const (
 	SlotLoyal          // share of the publisher's clicks by the same few
 	SlotLoyalZ         // z: against its peers
 	SlotHourPairHere   // share of the pair's clicks that are the publisher's
-	SlotGroupRepeats   // clicks per address of the group
-	SlotRepeats        // clicks per address of everybody else
+	SlotGroupAgain     // share of the group's clicks by visitors who came before
+	SlotAgain          // the same of everybody else's
 	SlotFastShare      // share of the source's clicks with a token that are too fast
 	numSlots
 )
@@ -134,7 +134,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotTokenAge:       {"token_age", "s", "From the token's making to the click; 0 is not known."},
 	SlotFingerprint:    {"fingerprint", "code", "Ten bits of a hash of agent and language."},
 	SlotModel:          {"model_score", "score", "Isolation forest over the slots before headers: about 0.5 ordinary, towards 1 easily set apart."},
-	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known."},
+	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's."},
 	SlotHourPair:       {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before."},
 	SlotHourFlood:      {"hour_pair_flood", "clicks", "Of these, how many came at a rate beyond z_invalid."},
 	SlotHourGaps:       {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
@@ -154,7 +154,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotGroupShare:     {"group_share", "share", "Their share of the publisher's, or the campaign's, clicks."},
 	SlotGroupElsewhere: {"group_share_elsewhere", "share", "The fingerprint's share of the source's other clicks."},
 	SlotGroupBefore:    {"group_share_before", "share", "Their share in the hour before."},
-	SlotGroupZ:         {"group_z", "robust z", "Their share against the fingerprint's share on the other publishers, or campaigns."},
+	SlotGroupZ:         {"group_z", "robust z", "Their share against the fingerprint's share on the other publishers, or campaigns; of the whole source's group, how often visitors come again, against other fingerprints."},
 	SlotGroupOdd:       {"group_odd", "share", "How much more often their headers are strange than those of the publisher's other clicks."},
 	SlotScope:          {"scope_clicks", "clicks", "Clicks of the publisher, or the campaign, in the hour."},
 	SlotScopeBefore:    {"scope_clicks_before", "clicks", "In the hour before."},
@@ -163,8 +163,8 @@ var Slots = [numSlots]SlotInfo{
 	SlotLoyal:          {"publisher_loyal", "share", "Share of the publisher's clicks in both hours by those who clicked three times and more, and 8 of 10 times here."},
 	SlotLoyalZ:         {"publisher_loyal_z", "robust z", "Against the other publishers."},
 	SlotHourPairHere:   {"hour_pair_here", "share", "How many of the clicks of address and agent were at least on the publisher, when most were."},
-	SlotGroupRepeats:   {"group_repeats", "clicks", "Clicks per address of the group."},
-	SlotRepeats:        {"repeats_elsewhere", "clicks", "Clicks per address of the source's other clicks."},
+	SlotGroupAgain:     {"group_again", "share", "Share of the group's clicks by visitors, address and agent together, who clicked before in both hours."},
+	SlotAgain:          {"again_elsewhere", "share", "The same of the source's other clicks."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 
@@ -216,6 +216,7 @@ const (
 	factsCampaign
 	factsPeers
 	factsPopulation
+	factsSource
 )
 
 // fillLists writes the slots that depend on the click alone.

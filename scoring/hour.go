@@ -112,7 +112,7 @@ func (h *hour) entity(clicks, z int) float64 {
 // agentRotation: many agents are no crowd when they all go to one place, come by the
 // clock, or are more different than the population's.
 func (h *hour) agentRotation() (click.Reason, float64) {
-	if h.many || h.at(SlotHourAgents) < rotated {
+	if h.many || h.p.EntityClicks == 0 || h.at(SlotHourAgents) < rotated {
 		return 0, 0
 	}
 	strength := max(h.entity(SlotHourAddress, SlotHourAddrFocus), h.even(SlotHourAddrGaps))

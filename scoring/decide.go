@@ -108,19 +108,19 @@ func undecidableReasons(flags click.Flags, v *click.Vector) (r click.Reasons) {
 func rates(p *Policy, v *click.Vector, ranges int, h *hour) (score float64, invalid, suspicion, excuse click.Reasons) {
 	baselines := int(v[SlotBaselines])
 	pair := p.strangeness(v[SlotPair10s:], v[SlotPairMinutes], baselines&hasPairSelf != 0, baselines&hasPairPeers != 0)
-	switch {
-	case pair >= p.ZInvalid:
-		invalid = invalid.Set(click.ReasonRateIPAgent)
-	case pair >= p.ZSuspect:
-		suspicion = suspicion.Set(click.ReasonRateIPAgent)
-	}
 	address := p.strangeness(v[SlotAddress10s:], v[SlotAddressMinutes], baselines&hasAddressSelf != 0, baselines&hasAddressPeers != 0)
 	// Behind a relay, VPN or Tor exit an address says nothing about one person.
 	if ranges&rangeShared != 0 {
 		address = 0
 	}
-	if address >= p.ZAddress && h.crowd() {
-		address, excuse = 0, excuse.Set(click.ReasonCrowd)
+	if (pair >= p.ZSuspect || address >= p.ZAddress) && address < crowdMost*p.ZAddress && h.crowd() {
+		pair, address, excuse = 0, 0, excuse.Set(click.ReasonCrowd)
+	}
+	switch {
+	case pair >= p.ZInvalid:
+		invalid = invalid.Set(click.ReasonRateIPAgent)
+	case pair >= p.ZSuspect:
+		suspicion = suspicion.Set(click.ReasonRateIPAgent)
 	}
 	if address >= p.ZAddress {
 		suspicion = suspicion.Set(click.ReasonRateIP)

@@ -21,6 +21,11 @@ const (
 	farmLift   = 5.0
 	farmAgain  = 0.6   // share of clicks by visitors who came before, from which they come again and again
 	crowdSize  = 100.0 // clicks from which a crowd can be told from a list of agents
+	listed     = 0.85  // evenness from which agents are a list that is gone through
+	mixed      = 0.75  // evenness up to which they are a crowd's, of which few are common
+	reused     = 3.0   // clicks per agent from which evenness says anything
+	crowdShare = 0.25  // share of a crowd's clicks up to which an agent is one of many
+	crowdMost  = 10.0  // times z_address up to which a crowd excuses a rate
 	fastCommon = 0.2   // share of fast clicks from which tokens are made out at the click
 )
 
@@ -66,7 +71,7 @@ func (h *hour) findings(f func(finding)) {
 // floodTail: most of what the pair did in both hours was a flood.
 func (h *hour) floodTail() (click.Reason, float64) {
 	flood := h.at(SlotHourFlood)
-	if flood < h.p.MinClicks {
+	if flood < h.p.MinClicks || h.crowd() {
 		return 0, 0
 	}
 	return click.ReasonFloodTail, float64(2*flood) / max(1, h.at(SlotHourPair))
@@ -110,12 +115,15 @@ func (h *hour) entity(clicks, z int) float64 {
 }
 
 // agentRotation: many agents are no crowd when they all go to one place, come by the
-// clock, or are more different than the population's.
+// clock, are more different than the population's, or are all as common as each other.
 func (h *hour) agentRotation() (click.Reason, float64) {
 	if h.many || h.p.EntityClicks == 0 || h.at(SlotHourAgents) < rotated {
 		return 0, 0
 	}
 	strength := max(h.entity(SlotHourAddress, SlotHourAddrFocus), h.even(SlotHourAddrGaps))
+	if n := h.at(SlotHourAddress); n >= crowdSize && n >= float64(reused*h.at(SlotHourAgents)) {
+		strength = max(strength, over(h.at(SlotHourAgentsEven), listed))
+	}
 	if h.at(SlotHourAddress) >= diverse {
 		strength = max(strength, over(h.at(SlotHourAgentsZ), 2*h.p.ZFocus))
 	}
@@ -180,13 +188,17 @@ func (h *hour) tooFast() (click.Reason, float64) {
 	return click.ReasonTooFast, over(h.p.FastSeconds, age)
 }
 
-// crowd reports whether the address is busy as a crowd is: as many different agents as
-// the population has, neither fewer nor more, no publisher or campaign of its own, and
-// no clock.
+// crowd reports whether the address is busy as a crowd is: with no more different agents
+// than the population, of which few are common and none prevails, no publisher or
+// campaign of its own, and no clock where gaps are long enough to tell. Of one kind of people, as with telephones only, the
+// agents are fewer than the population's.
 func (h *hour) crowd() bool {
 	const known = factsKnown | factsPopulation
-	return h.facts&known == known && h.p.ZFocus > 0 && h.at(SlotHourAddress) >= crowdSize &&
-		math.Abs(h.at(SlotHourAgentsZ)) <= h.p.ZFocus/2 && h.at(SlotHourAddrFocus) < h.p.ZFocus/2 && h.at(SlotHourAddrOctave) > 1
+	n := h.at(SlotHourAddress)
+	return h.facts&known == known && h.p.ZFocus > 0 && n >= crowdSize && h.at(SlotHourAgents) >= rotated &&
+		n >= float64(reused*h.at(SlotHourAgents)) && h.at(SlotHourAgentsEven) <= mixed && h.at(SlotHourAgentsZ) <= h.p.ZFocus/2 &&
+		h.at(SlotHourPair) <= float64(crowdShare*n) && h.at(SlotHourAddrFocus) < h.p.ZFocus/2 &&
+		(h.at(SlotHourAddrOctave) > 1 || h.at(SlotHourAddrGap) < slowest)
 }
 
 // over is how many times a value is as great as its bound; 0 where the bound is 0.

@@ -66,6 +66,7 @@ type pairHour struct {
 // addressHour is an address over all its agents, in both hours.
 type addressHour struct {
 	clicks uint32
+	same   uint64 // pairs of its clicks that have one agent
 	gaps   entity.Gaps
 	agents entity.Marks
 	focus  [kinds]majority
@@ -227,15 +228,15 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
 	addressKey, pairKey := keysOf(judgeSeed, c)
-	if own, again := s.pair(pairKey, c, flood != 0, &keys); own {
-		s.address(addressKey, c, &keys)
-		s.scope(addressKey, again, c, v, &keys)
+	if own, before := s.pair(pairKey, c, flood != 0, &keys); own {
+		s.address(addressKey, before, c, &keys)
+		s.scope(addressKey, before > 0, c, v, &keys)
 	}
 }
 
 // pair notes a click of address and agent, and reports whether it is one of its own and
-// not the one before, pressed twice or sent twice, and whether they came before.
-func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]uint64) (own, again bool) {
+// not the one before, pressed twice or sent twice, and how many came before.
+func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]uint64) (own bool, before uint32) {
 	p, fresh, lock := s.pairs.Take(key)
 	defer lock.Unlock()
 	if flood {
@@ -247,8 +248,7 @@ func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]u
 		opportunity = zscore.Key(1, high, low)
 	}
 	if !fresh && p.last == opportunity && !(c.ClickID.IsZero() && p.gaps.Since(c.EventTime) >= doubleClick) {
-		p.clicks++
-		return false, true
+		return false, p.clicks
 	}
 	p.clicks++
 	p.last = opportunity
@@ -257,16 +257,17 @@ func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]u
 	for kind := range p.focus {
 		p.focus[kind].add(keys[kind])
 	}
-	return true, !fresh
+	return true, p.clicks - 1
 }
 
 // doubleClick is how soon the same visitor's next click without a token is the same one.
 const doubleClick = 2_000_000
 
-func (s *survey) address(key uint64, c *click.Click, keys *[kinds + 1]uint64) {
+func (s *survey) address(key uint64, before uint32, c *click.Click, keys *[kinds + 1]uint64) {
 	a, fresh, lock := s.seats.Take(key)
 	defer lock.Unlock()
 	a.clicks++
+	a.same += uint64(before)
 	a.gaps.Observe(c.EventTime)
 	a.agents.Add(entity.Cell(agentHash(c)))
 	for kind := range a.focus {
@@ -438,7 +439,9 @@ func (s *survey) fillPair(v *click.Vector, p *pairHour) {
 
 func (s *survey) fillAddress(v *click.Vector, a *addressHour) {
 	n := float64(a.clicks)
-	v[SlotHourAddress], v[SlotHourAgents] = float32(n), float32(a.agents.Distinct())
+	agents := a.agents.Distinct()
+	v[SlotHourAddress], v[SlotHourAgents] = float32(n), float32(agents)
+	v[SlotHourAgentsEven] = float32(float64(n*(n-1)) / max(1, float64(2*float64(float64(a.same)*agents))))
 	fillGaps(v[SlotHourAddrGaps:], &a.gaps)
 	v[SlotHourAddrFocus] = float32(s.focus(&a.focus, n))
 	if s.firsts >= leastPopulation {

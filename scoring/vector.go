@@ -82,6 +82,7 @@ const (
 	SlotGroupAgain     // share of the group's clicks by visitors who came before
 	SlotAgain          // the same of everybody else's
 	SlotFastShare      // share of the source's clicks with a token that are too fast
+	SlotHourAgentsEven // how evenly the address uses its agents
 	numSlots
 )
 
@@ -165,6 +166,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotHourPairHere:   {"hour_pair_here", "share", "How many of the clicks of address and agent were at least on the publisher, when most were."},
 	SlotGroupAgain:     {"group_again", "share", "Share of the group's clicks by visitors, address and agent together, who clicked before in both hours."},
 	SlotAgain:          {"again_elsewhere", "share", "The same of the source's other clicks."},
+	SlotHourAgentsEven: {"hour_address_agents_even", "ratio", "How many equally common agents would meet as often as its own do, per agent it has: 1 of a list gone through, less of a crowd."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 

@@ -16,9 +16,8 @@ const hourMicros = 3600 * 1_000_000
 // entities remembers who clicked how often, and how. Pseudonyms are per tenant, and
 // the other keys hold the tenant, so the entities of two tenants never meet.
 type entities struct {
-	seed       uint64
-	addresses  *zscore.Table
-	pairs      *zscore.Table // address and agent together
+	seed uint64
+	*tempo
 	prefixes   *zscore.Table
 	publishers *zscore.Table
 	campaigns  *zscore.Table
@@ -32,24 +31,59 @@ type habit struct {
 	targets entity.Recent
 }
 
+// tempo is how often addresses, and addresses and agents together, click.
+type tempo struct {
+	addresses *zscore.Table
+	pairs     *zscore.Table
+}
+
+func newTempo(c entity.Config) (*tempo, error) {
+	t := new(tempo)
+	for _, table := range []**zscore.Table{&t.addresses, &t.pairs} {
+		var err error
+		if *table, err = rateTable(c, 1); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// rateTable has room for a part of so many keys, and for one in each shard.
+func rateTable(c entity.Config, part int) (*zscore.Table, error) {
+	t, err := zscore.NewTable(zscore.Config{Entries: max(1, c.Shards, c.Entries/part), Grow: c.Grow, Shards: c.Shards, Seed: c.Seed})
+	if err != nil {
+		return nil, fmt.Errorf("scoring.max_keys: %w", err)
+	}
+	return t, nil
+}
+
+// observe counts the click and fills in its rates. Those of an address that is not known
+// stay as they are.
+func (t *tempo) observe(v *click.Vector, c *click.Click, known bool, addressKey, pairKey uint64) {
+	var address, pair zscore.Rates
+	if known {
+		address = t.addresses.Observe(addressKey, c.EventTime)
+		pair = t.pairs.Observe(pairKey, c.EventTime)
+	}
+	fillRates(v, &address, &pair)
+}
+
 // newEntities makes room for so many addresses and pairs; there are fewer prefixes,
 // and far fewer publishers and campaigns.
 func newEntities(c entity.Config) (*entities, error) {
 	e := &entities{seed: c.Seed}
-	least := max(1, c.Shards)
+	var err error
+	if e.tempo, err = newTempo(c); err != nil {
+		return nil, err
+	}
 	for _, t := range []struct {
 		table **zscore.Table
 		part  int
-	}{{&e.addresses, 1}, {&e.pairs, 1}, {&e.prefixes, 4}, {&e.publishers, 16}, {&e.campaigns, 16}} {
-		table, err := zscore.NewTable(zscore.Config{
-			Entries: max(least, c.Entries/t.part), Grow: c.Grow, Shards: c.Shards, Seed: c.Seed,
-		})
-		if err != nil {
-			return nil, fmt.Errorf("scoring.max_keys: %w", err)
+	}{{&e.prefixes, 4}, {&e.publishers, 16}, {&e.campaigns, 16}} {
+		if *t.table, err = rateTable(c, t.part); err != nil {
+			return nil, err
 		}
-		*t.table = table
 	}
-	var err error
 	if e.agents, err = entity.New[entity.Recent](c); err == nil {
 		e.habits, err = entity.New[habit](c)
 	}
@@ -62,19 +96,17 @@ func newEntities(c entity.Config) (*entities, error) {
 // observe counts the click for its entities and fills in what they are known for.
 // Those of an address that is not known stay as they are.
 func (e *entities) observe(v *click.Vector, c *click.Click, known bool) {
-	var address, pair, prefix zscore.Rates
+	var prefix zscore.Rates
 	v[SlotAddressAgents], v[SlotPairTargets], v[SlotPairGaps], v[SlotPairOctaves] = 0, 0, 0, 0
 	tenant := xxhash.Sum64String(c.TenantID)
+	addressKey, pairKey := keysOf(e.seed, c)
+	e.tempo.observe(v, c, known, addressKey, pairKey)
 	if known {
-		addressKey, pairKey := keysOf(e.seed, c)
-		address = e.addresses.Observe(addressKey, c.EventTime)
-		pair = e.pairs.Observe(pairKey, c.EventTime)
 		if c.IPPrefix != "" {
 			prefix = e.prefixes.Observe(zscore.Key(e.seed, tenant, xxhash.Sum64String(c.IPPrefix)), c.EventTime)
 		}
 		e.remember(v, c, addressKey, pairKey)
 	}
-	fillRates(v, &address, &pair)
 	v[SlotPrefix1m], v[SlotPrefix1h], v[SlotPrefixZPeers] = float32(prefix.Count1m), float32(prefix.Count1h), float32(prefix.ZPeers)
 	fillScope(v[SlotPublisher1m:], e.publishers, e.seed, tenant, c.PublisherID, c.EventTime)
 	fillScope(v[SlotCampaign1m:], e.campaigns, e.seed, tenant, c.CampaignID, c.EventTime)

@@ -63,7 +63,8 @@ func (h *hour) findings(f func(finding)) {
 			f(finding{reason: reason, strength: min(strength, beyond)})
 		}
 	}
-	if n := h.at(SlotHourPair); h.p.HeavyClicks > 0 && n >= h.p.HeavyClicks && h.at(SlotHourAgents) <= alone && !h.many {
+	n, agents := h.at(SlotHourPair), h.at(SlotHourAgents)
+	if h.p.HeavyClicks > 0 && n >= h.p.HeavyClicks && agents >= 1 && agents <= alone && !h.many {
 		f(finding{click.ReasonHeavy, min(n/h.p.HeavyClicks, beyond), true})
 	}
 }
@@ -173,7 +174,7 @@ func (h *hour) grown() bool {
 // collusion: a good part of the publisher's clicks are those of the same few who come
 // again and again, and only here. All others are left alone.
 func (h *hour) collusion() (click.Reason, float64) {
-	if h.p.GroupClicks == 0 || h.at(SlotScope) < h.p.GroupClicks || h.at(SlotHourPair) < oftenTwice || h.at(SlotHourPairHere) < mostly {
+	if h.p.GroupClicks == 0 || h.at(SlotHourPair) < oftenTwice || h.at(SlotHourPairHere) < mostly {
 		return 0, 0
 	}
 	return click.ReasonCollusion, over(h.at(SlotLoyalZ), h.p.ZGroup/2)

@@ -422,7 +422,7 @@ func TestSurveyStaysBounded(t *testing.T) {
 	}
 	bytes := func() int {
 		return s.pairs.Stats().Bytes + s.seats.Stats().Bytes + s.scopes.Stats().Bytes + s.groups.Stats().Bytes +
-			s.rates.addresses.Stats().Bytes + s.rates.pairs.Stats().Bytes + s.rates.habits.Stats().Bytes + s.rates.agents.Stats().Bytes
+			s.rates.addresses.Stats().Bytes + s.rates.pairs.Stats().Bytes
 	}
 	full := 0
 	for i := range keys {

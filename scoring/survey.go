@@ -19,7 +19,7 @@ import (
 // forgets are those that came once, long ago.
 type survey struct {
 	policy  Policy
-	rates   *entities // to know the floods
+	rates   *tempo // to know the floods
 	pairs   *entity.Table[pairHour]
 	seats   *entity.Table[addressHour]
 	scopes  *entity.Table[scope]
@@ -182,7 +182,7 @@ type expected struct{ agents, agentsDeviation, targets, targetsDeviation float64
 func newSurvey(p *Policy, c entity.Config) (*survey, error) {
 	s := &survey{policy: *p, expected: make(map[uint32]expected)}
 	var err error
-	if s.rates, err = newEntities(c); err != nil {
+	if s.rates, err = newTempo(c); err != nil {
 		return nil, err
 	}
 	if s.pairs, err = entity.New[pairHour](c); err != nil {
@@ -212,14 +212,19 @@ func scopeKeys(c *click.Click) (keys [kinds + 1]uint64) {
 
 // fingerprintOf is agent and language of a click.
 func fingerprintOf(c *click.Click, v *click.Vector) uint64 {
-	return zscore.Key(agentHash(c), uint64(v[SlotFingerprint]))
+	return zscore.Key(agentHash(c), uint64(math.Float32bits(v[SlotFingerprint])))
 }
 
 func groupKey(scope, print uint64) uint64 { return zscore.Key(scope, print) }
 
 // look takes note of a click. They come in order of event time.
+// Once the first is judged, nothing changes any more.
 func (s *survey) look(c *click.Click, v *click.Vector) {
-	s.rates.observe(v, c, addressKnown(c))
+	if s.settled {
+		return
+	}
+	addressKey, pairKey := keysOf(judgeSeed, c)
+	s.rates.observe(v, c, addressKnown(c), addressKey, pairKey)
 	ranges := int(v[SlotRanges])
 	if c.Flags&click.FlagTest != 0 || givtReasons(&s.policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
 		return
@@ -227,7 +232,6 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	_, flood, _, _ := rates(&s.policy, v, ranges, &hour{p: &s.policy, v: v})
 	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
-	addressKey, pairKey := keysOf(judgeSeed, c)
 	if own, before := s.pair(pairKey, c, flood != 0, &keys); own {
 		s.address(addressKey, before, c, &keys)
 		s.scope(addressKey, before > 0, c, v, &keys)
@@ -541,16 +545,16 @@ func (s *survey) writeGroup(v *click.Vector, kind int, g *group, x, total *scope
 	v[SlotScope], v[SlotScopeBefore] = float32(in), float32(inBefore)
 	v[SlotGroupAgain] = float32(float64(g.again) / max(1, n))
 	v[SlotAgain] = float32(elsewhere(float64(total.again)-float64(g.again), everything-n))
+	v[SlotScopeOne], v[SlotScopeOneZ] = float32(x.one()), 0
 	switch kind {
 	case ofSource:
-		return facts | factsSource
+		return factsSource
 	case ofCampaign:
 		facts |= factsCampaign
 	}
 	if len(s.peers[kind].ranked) >= leastPeers {
 		facts |= factsPeers
 	}
-	v[SlotScopeOne] = float32(x.one())
 	v[SlotScopeOneZ] = float32(s.peers[kind].against(x.one(), s.peers[kind].one, 0.05))
 	return facts
 }

@@ -215,7 +215,7 @@ func fingerprintOf(c *click.Click, v *click.Vector) uint64 {
 	return zscore.Key(agentHash(c), uint64(math.Float32bits(v[SlotFingerprint])))
 }
 
-func groupKey(scope, print uint64) uint64 { return zscore.Key(scope, print) }
+func groupKey(scope, finger uint64) uint64 { return zscore.Key(scope, finger) }
 
 // look takes note of a click. They come in order of event time.
 // Once the first is judged, nothing changes any more.
@@ -304,12 +304,12 @@ func (s *survey) scope(addressKey uint64, again bool, c *click.Click, v *click.V
 			s.fast++
 		}
 	}
-	print := fingerprintOf(c, v)
+	finger := fingerprintOf(c, v)
 	for kind, key := range keys {
 		if key == 0 {
 			continue
 		}
-		same := s.group(groupKey(key, print), addressKey, kind, at, odd, again)
+		same := s.group(groupKey(key, finger), addressKey, kind, at, odd, again)
 		x, _, lock := s.scopes.Take(key)
 		x.kind = uint8(kind)
 		if x.add(at) {
@@ -494,19 +494,19 @@ func (s *survey) focus(of *[kinds]majority, n float64) (z float64) {
 
 // fillGroup writes the slots of the click's fingerprint on its publisher or on its
 // campaign, whichever stands out more, and returns facts about them.
-func (s *survey) fillGroup(v *click.Vector, print uint64, keys *[kinds + 1]uint64) (facts int) {
+func (s *survey) fillGroup(v *click.Vector, finger uint64, keys *[kinds + 1]uint64) (facts int) {
 	total := s.scopes.Find(keys[ofSource])
-	all := s.groups.Find(groupKey(keys[ofSource], print))
+	all := s.groups.Find(groupKey(keys[ofSource], finger))
 	if total == nil || all == nil {
 		return 0
 	}
 	best := -1.0
 	for kind := range kinds {
-		x, g := s.scopes.Find(keys[kind]), s.groups.Find(groupKey(keys[kind], print))
+		x, g := s.scopes.Find(keys[kind]), s.groups.Find(groupKey(keys[kind], finger))
 		if keys[kind] == 0 || x == nil || g == nil {
 			continue
 		}
-		if z := s.groupZ(kind, g, x, keys[kind], print, total, all); z > best {
+		if z := s.groupZ(kind, g, x, keys[kind], finger, total, all); z > best {
 			best = z
 			facts = s.writeGroup(v, kind, g, x, total, all)
 		}
@@ -565,7 +565,7 @@ func elsewhere(clicks, of float64) float64 { return float64(clicks+0.5) / float6
 // groupZ is the share of a fingerprint in a scope against its shares in the other scopes
 // of the kind. Where there are too few it is held against the rest of the source, and
 // where there is no rest against nothing.
-func (s *survey) groupZ(kind int, g *group, x *scope, key, print uint64, total *scope, all *group) float64 {
+func (s *survey) groupZ(kind int, g *group, x *scope, key, finger uint64, total *scope, all *group) float64 {
 	if g.known {
 		return g.z
 	}
@@ -580,7 +580,7 @@ func (s *survey) groupZ(kind int, g *group, x *scope, key, print uint64, total *
 	median, mad, least := elsewhere(everywhere-n, everything-in), 0.0, 0.05
 	if len(s.peers[kind].ranked) >= leastPeers {
 		least = 0.01
-		median, mad = s.shares(kind, key, print)
+		median, mad = s.shares(kind, key, finger)
 	}
 	usual := max(median, 1/in)
 	floor := max(least, float64(0.25*median), math.Sqrt(float64(usual*(1-usual))/in))
@@ -589,7 +589,7 @@ func (s *survey) groupZ(kind int, g *group, x *scope, key, print uint64, total *
 }
 
 // shares are median and MAD of a fingerprint's share in the other ranked scopes.
-func (s *survey) shares(kind int, key, print uint64) (median, mad float64) {
+func (s *survey) shares(kind int, key, finger uint64) (median, mad float64) {
 	values := make([]float64, 0, rankedMost)
 	for i := range s.peers[kind].ranked {
 		r := &s.peers[kind].ranked[i]
@@ -597,7 +597,7 @@ func (s *survey) shares(kind int, key, print uint64) (median, mad float64) {
 			continue
 		}
 		n := 0.0
-		if g := s.groups.Find(groupKey(r.key, print)); g != nil {
+		if g := s.groups.Find(groupKey(r.key, finger)); g != nil {
 			n, _ = g.in(s.hour)
 		}
 		values = append(values, n/r.clicks)

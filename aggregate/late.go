@@ -22,6 +22,9 @@ func (p *pass) settleLate(ctx context.Context) error {
 	if err != nil || len(late) == 0 {
 		return err
 	}
+	if err := p.survey(ctx, late); err != nil {
+		return err
+	}
 	if err := p.warm(ctx); err != nil {
 		return err
 	}
@@ -38,10 +41,19 @@ func (p *pass) settleLate(ctx context.Context) error {
 // judgeLate lets the judge see the unit's own clicks with the late ones in between.
 func (p *pass) judgeLate(ctx context.Context, late []StoredClick) ([]click.Verdict, error) {
 	verdicts := make([]click.Verdict, len(late))
+	err := p.between(ctx, late,
+		func(c *StoredClick) { p.judge(c.Click) },
+		func(i int) (err error) { verdicts[i], err = p.verdict(&late[i]); return err })
+	return verdicts, err
+}
+
+// between goes through the unit's own clicks and the late ones, all in order of event
+// time: own gets the first, and tardy the number of each late one.
+func (p *pass) between(ctx context.Context, late []StoredClick, own func(*StoredClick), tardy func(i int) error) error {
 	n := 0
-	upTo := func(at ClickPosition) (err error) {
+	upTo := func(at ClickPosition) error {
 		for ; n < len(late) && comparePositions(positionOf(&late[n]), at) < 0; n++ {
-			if verdicts[n], err = p.verdict(&late[n]); err != nil {
+			if err := tardy(n); err != nil {
 				return err
 			}
 		}
@@ -52,14 +64,14 @@ func (p *pass) judgeLate(ctx context.Context, late []StoredClick) ([]click.Verdi
 			if err := upTo(positionOf(&batch[i])); err != nil {
 				return err
 			}
-			p.judge(batch[i].Click)
+			own(&batch[i])
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return verdicts, upTo(ClickPosition{EventTime: p.unit.Hour + hourMicros})
+	return upTo(ClickPosition{EventTime: p.unit.Hour + hourMicros})
 }
 
 func positionOf(c *StoredClick) ClickPosition { return ClickPosition{c.EventTime, c.EventID} }

@@ -19,6 +19,7 @@ var errUnscored = errors.New("holds clicks that are not scored")
 type pass struct {
 	tx     ClosingTx
 	unit   Unit
+	look   func(*click.Click)
 	judge  func(*click.Click) click.Verdict
 	policy CloseConfig
 	now    int64
@@ -38,12 +39,12 @@ const (
 )
 
 func newPass(tx ClosingTx, u Unit, judge Judge, cfg CloseConfig, now int64) (*pass, error) {
-	verdict, err := judge.Begin(u.TenantID, u.SourceID)
+	look, verdict, err := judge.Begin(u.TenantID, u.SourceID)
 	if err != nil {
 		return nil, err
 	}
 	return &pass{
-		tx: tx, unit: u, judge: verdict, policy: cfg, now: now,
+		tx: tx, unit: u, look: look, judge: verdict, policy: cfg, now: now,
 		deltas: deltas{}, hash: NewUnitHash(u), by: make(map[ClosedHour]*ClosedHour),
 	}, nil
 }
@@ -53,6 +54,9 @@ func newPass(tx ClosingTx, u Unit, judge Judge, cfg CloseConfig, now int64) (*pa
 // what an invoice says must not rise behind it.
 func (p *pass) close(ctx context.Context, unit *ClosedUnit) (err error) {
 	if p.free, err = waived(ctx, p.tx, p.unit, 1, p.now); err != nil {
+		return err
+	}
+	if err := p.survey(ctx, nil); err != nil {
 		return err
 	}
 	if err := p.warm(ctx); err != nil {
@@ -87,14 +91,35 @@ func (p *pass) waive(ctx context.Context, batch []StoredClick) error {
 // warm lets the judge see the source's previous hour, so that a flood over the
 // hour's border is known as one.
 func (p *pass) warm(ctx context.Context) error {
-	before := p.unit
-	before.Hour -= hourMicros
-	return p.each(ctx, before, false, func(batch []StoredClick) error {
+	return p.each(ctx, p.before(), false, func(batch []StoredClick) error {
 		for i := range batch {
 			p.judge(batch[i].Click)
 		}
 		return nil
 	})
+}
+
+func (p *pass) before() Unit {
+	before := p.unit
+	before.Hour -= hourMicros
+	return before
+}
+
+// survey lets the judge look at the source's previous hour and at the unit, late clicks
+// among its own, before it judges any: what an hour says of an address its last click
+// may tell, and it holds for the first.
+func (p *pass) survey(ctx context.Context, late []StoredClick) error {
+	if err := p.each(ctx, p.before(), false, func(batch []StoredClick) error {
+		for i := range batch {
+			p.look(batch[i].Click)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return p.between(ctx, late,
+		func(c *StoredClick) { p.look(c.Click) },
+		func(i int) error { p.look(late[i].Click); return nil })
 }
 
 // each reads a unit's clicks in order, batch by batch.

@@ -173,6 +173,7 @@ func (e *event) verify(t int64) {
 	c, tok := &e.click, &e.token
 	e.verified = true
 	c.ClickID = tok.ClickID
+	e.signals.IssuedAt = tok.IssuedAt
 	c.Flags |= click.FlagSealedToken
 	if tok.ExpiredAt(t) {
 		c.Flags |= click.FlagTokenExpired

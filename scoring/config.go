@@ -3,6 +3,8 @@ package scoring
 import (
 	"fmt"
 	"math"
+
+	"clickgate/gateway/click"
 )
 
 // Config is the verdict policy and the size of what scoring remembers.
@@ -37,6 +39,26 @@ type Policy struct {
 	// ModelSuspect is the score of the isolation forest from which a click is
 	// suspect; 0 keeps the score as evidence only, until a model is measured.
 	ModelSuspect float64 `yaml:"model_suspect"`
+	// What follows are bounds of the second pass, which sees a whole hour and the one
+	// before. 0 turns the rule off that a bound belongs to.
+
+	// EntityClicks is how many clicks an address, or address and agent together, must
+	// have in both hours before how they come and where they go says anything.
+	EntityClicks float64 `yaml:"entity_clicks"`
+	// GapOctaves is the spread of gaps up to which their pace is a machine's.
+	GapOctaves float64 `yaml:"gap_octaves"`
+	// ZFocus is the z-score from which clicks meet one publisher or campaign, ever new
+	// targets, or ever new agents, more often than chance brings a crowd to.
+	ZFocus float64 `yaml:"z_focus"`
+	// HeavyClicks is how many clicks in both hours no person means to make.
+	HeavyClicks float64 `yaml:"heavy_clicks"`
+	// GroupClicks is the least number of clicks in an hour from which one fingerprint,
+	// or one publisher, is compared with others, and ZGroup the robust z-score from
+	// which it differs.
+	GroupClicks float64 `yaml:"group_clicks"`
+	ZGroup      float64 `yaml:"z_group"`
+	// FastSeconds is how soon after its token was made out nobody can click.
+	FastSeconds float64 `yaml:"fast_seconds"`
 	// AppsAreTools says that HTTP libraries which apps carry too, such as okhttp,
 	// are tools. Turn it off for sources whose clicks come from apps.
 	AppsAreTools bool `yaml:"apps_are_tools"`
@@ -48,6 +70,7 @@ func DefaultConfig() Config {
 		Policy: Policy{
 			ZSuspect: 6, ZInvalid: 12, ZAddress: 30, MinClicks: 12,
 			SelfMinutes: 30, ZInexcusable: 36, PriorMedian: 4, AppsAreTools: true,
+			EntityClicks: 12, GapOctaves: 0.5, ZFocus: 6, HeavyClicks: 60, GroupClicks: 30, ZGroup: 12, FastSeconds: 0.5,
 		},
 		MaxKeys: 1 << 18,
 	}
@@ -73,8 +96,20 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("scoring.policy.prior_median: %v is out of range; use at least 1", p.PriorMedian)
 	case !(p.ModelSuspect >= 0 && p.ModelSuspect < 1):
 		return fmt.Errorf("scoring.policy.model_suspect: %v is out of range; use above 0.5 and below 1, or 0 for evidence only", p.ModelSuspect)
-	case c.MaxKeys < 1024 || c.MaxKeys > 1<<26:
+	}
+	if err := p.ofHour().ValidateHour(); err != nil {
+		return fmt.Errorf("scoring.policy.%w", err)
+	}
+	if c.MaxKeys < 1024 || c.MaxKeys > 1<<26 {
 		return fmt.Errorf("scoring.max_keys: %d is out of range; use 1024 to 67108864", c.MaxKeys)
 	}
 	return nil
+}
+
+// ofHour are the bounds of the second pass, as a source would set them.
+func (p *Policy) ofHour() *click.SourcePolicy {
+	return &click.SourcePolicy{
+		EntityClicks: &p.EntityClicks, GapOctaves: &p.GapOctaves, ZFocus: &p.ZFocus, HeavyClicks: &p.HeavyClicks,
+		GroupClicks: &p.GroupClicks, ZGroup: &p.ZGroup, FastSeconds: &p.FastSeconds,
+	}
 }

@@ -13,20 +13,40 @@ type Decision struct {
 	Score   float64       // 0 ordinary .. 1 certainly invalid
 }
 
+// Recompute makes the decision of a stored verdict again, from its vector of whatever
+// version and the policy that it was made under, HashOf of which is its policy hash. It
+// reports false where there is no vector, or one of a version that is not known.
+func Recompute(p *Policy, flags click.Flags, v *click.Verdict) (Decision, bool) {
+	own := *v
+	if !modern(&own) {
+		return Decision{}, false
+	}
+	return Decide(p, flags, &own.Vector), true
+}
+
 // Decide is the verdict: a pure function of what is stored with the click, so
-// that anybody can recompute it bit for bit. The order is that of click.State:
+// that anybody can recompute it bit for bit; see Recompute for older vectors. The order is that of click.State:
 // the first state with a reason wins, and the reasons of later ones stay visible.
 func Decide(p *Policy, flags click.Flags, v *click.Vector) Decision {
 	var d Decision
 	ranges := int(v[SlotRanges])
 	given := givtReasons(p, flags, v, ranges)
 	unknown := undecidableReasons(flags, v)
-	score, rate, suspicion := rates(p, v, ranges)
+	h := hour{p: p, v: v, facts: int(v[SlotFacts]), many: ranges&rangeShared != 0}
+	score, rate, suspicion, excuse := rates(p, v, ranges, &h)
+	h.findings(func(f finding) {
+		if f.suspect {
+			suspicion = suspicion.Set(f.reason)
+		} else {
+			rate = rate.Set(f.reason)
+		}
+		score = max(score, share(f.strength, 1))
+	})
 	if model := v[SlotModel]; p.ModelSuspect > 0 && model >= float32(p.ModelSuspect) {
 		suspicion = suspicion.Set(click.ReasonModel)
 		score = max(score, float64(model))
 	}
-	d.Reasons = given | unknown | rate | suspicion | info(flags, ranges)
+	d.Reasons = given | unknown | rate | suspicion | excuse | info(flags, ranges)
 	d.Score = score
 	switch {
 	case flags&click.FlagTest != 0:
@@ -57,7 +77,7 @@ func givtReasons(p *Policy, flags click.Flags, v *click.Vector, ranges int) (r c
 	case class == int(givt.Tool), class == int(givt.Tool)+agentInApp && p.AppsAreTools:
 		r = r.Set(click.ReasonToolAgent)
 	}
-	if ranges&rangeDataCentre != 0 && ranges&(rangeRelay|rangeVPN|rangeTor|rangeAccepted) == 0 {
+	if ranges&rangeDataCentre != 0 && ranges&(rangeShared|rangeAccepted) == 0 {
 		r = r.Set(click.ReasonDataCentre)
 	}
 	if flags&click.FlagPrefetch != 0 {
@@ -83,25 +103,29 @@ func undecidableReasons(flags click.Flags, v *click.Vector) (r click.Reasons) {
 }
 
 // rates judges how often address and agent click. The score is one half where a
-// z-score reaches its threshold; invalid and suspicion are the reasons it gives.
-func rates(p *Policy, v *click.Vector, ranges int) (score float64, invalid, suspicion click.Reasons) {
+// z-score reaches its threshold; invalid and suspicion are the reasons it gives, and
+// excuse what took one away.
+func rates(p *Policy, v *click.Vector, ranges int, h *hour) (score float64, invalid, suspicion, excuse click.Reasons) {
 	baselines := int(v[SlotBaselines])
 	pair := p.strangeness(v[SlotPair10s:], v[SlotPairMinutes], baselines&hasPairSelf != 0, baselines&hasPairPeers != 0)
+	address := p.strangeness(v[SlotAddress10s:], v[SlotAddressMinutes], baselines&hasAddressSelf != 0, baselines&hasAddressPeers != 0)
+	// Behind a relay, VPN or Tor exit an address says nothing about one person.
+	if ranges&rangeShared != 0 {
+		address = 0
+	}
+	if (pair >= p.ZSuspect || address >= p.ZAddress) && address < crowdMost*p.ZAddress && h.crowd() {
+		pair, address, excuse = 0, 0, excuse.Set(click.ReasonCrowd)
+	}
 	switch {
 	case pair >= p.ZInvalid:
 		invalid = invalid.Set(click.ReasonRateIPAgent)
 	case pair >= p.ZSuspect:
 		suspicion = suspicion.Set(click.ReasonRateIPAgent)
 	}
-	address := p.strangeness(v[SlotAddress10s:], v[SlotAddressMinutes], baselines&hasAddressSelf != 0, baselines&hasAddressPeers != 0)
-	// Behind a relay, VPN or Tor exit an address says nothing about one person.
-	if ranges&(rangeRelay|rangeVPN|rangeTor) != 0 {
-		address = 0
-	}
 	if address >= p.ZAddress {
 		suspicion = suspicion.Set(click.ReasonRateIP)
 	}
-	return max(share(pair, p.ZInvalid), share(address, p.ZAddress)), invalid, suspicion
+	return max(share(pair, p.ZInvalid), share(address, p.ZAddress)), invalid, suspicion, excuse
 }
 
 // share maps a z-score to 0 .. 1, one half at its threshold.

@@ -2,8 +2,8 @@ package scoring
 
 import (
 	"clickgate/gateway/click"
+	"clickgate/scoring/entity"
 	"clickgate/scoring/iforest"
-	"clickgate/scoring/zscore"
 )
 
 // Judge makes the verdicts of the second pass, when an hour is whole: from what is
@@ -48,35 +48,49 @@ func (j *Judge) Hashes(tenantID, sourceID string) (policy, model uint64) {
 	return own.Hash(), model
 }
 
-// Begin starts a pass over the clicks of one source with nothing remembered. The
-// function it returns takes them in order of event time and id, from one goroutine,
-// and returns their verdicts: what lists said of agent and address is kept as it was
-// stored, rates and model score are worked out again. A click with a vector of
-// another version, or none, is not counted and keeps its verdict.
-func (j *Judge) Begin(tenantID, sourceID string) (func(*click.Click) click.Verdict, error) {
-	seen, err := j.entities()
-	if err != nil {
-		return nil, err
-	}
+// Begin starts a pass over the clicks of one source, those of one hour and of the hour
+// before it, with nothing remembered. Both functions take them in order of event time
+// and id, from one goroutine, and keep nothing of them: first all of them go to look,
+// which notes what the hour says of its entities, then all of them to judge, which
+// returns their verdicts. What lists and headers said of a click is kept as it was
+// stored; rates, facts of the hour and model score are worked out again. A pass that
+// does not look judges by the clicks before alone. A click without a vector, or with
+// one of a version that is not known, is not counted and keeps its verdict.
+func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
 	policy := j.policy.For(j.sources(tenantID, sourceID))
+	seen, err := newEntities(j.tables())
+	if err != nil {
+		return nil, nil, err
+	}
+	view, err := newSurvey(&policy, j.tables())
+	if err != nil {
+		return nil, nil, err
+	}
 	hash := policy.Hash()
-	return func(c *click.Click) click.Verdict {
+	look = func(c *click.Click) {
+		if v := c.Verdict; modern(&v) {
+			view.look(c, &v.Vector)
+		}
+	}
+	judge = func(c *click.Click) click.Verdict {
 		v := c.Verdict
-		if v.VectorVersion != VectorVersion {
+		if !modern(&v) {
 			return v
 		}
+		clear(v.Vector[SlotFacts:])
 		seen.observe(&v.Vector, c, addressKnown(c))
 		askModel(&v, j.model)
+		view.fill(&v.Vector, c)
 		d := Decide(&policy, c.Flags, &v.Vector)
 		v.State, v.Score, v.PolicyHash = d.State, d.Score, hash
 		v.Reasons = v.Reasons&kept | d.Reasons
 		return v
-	}, nil
+	}
+	return look, judge, nil
 }
 
-// entities returns the memory of one pass. Most passes are over few clicks: reserving
-// what a gateway does would take hundreds of megabytes for each. One goroutine needs
-// one shard.
-func (j *Judge) entities() (*entities, error) {
-	return newEntities(zscore.Config{Entries: j.maxKeys, Seed: judgeSeed, Shards: 1, Grow: true})
+// tables are those of one pass. Most passes are over few clicks: reserving what a
+// gateway does would take hundreds of megabytes for each. One goroutine needs one shard.
+func (j *Judge) tables() entity.Config {
+	return entity.Config{Entries: j.maxKeys, Seed: judgeSeed, Shards: 1, Grow: true}
 }

@@ -16,7 +16,7 @@ func newJudge(t testing.TB, model *iforest.Model) (*Judge, func(*click.Click) cl
 	if err != nil {
 		t.Fatal(err)
 	}
-	judge, err := j.Begin("demo", "shop")
+	_, judge, err := j.Begin("demo", "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,11 +116,12 @@ func TestJudgeIsTheLiveScorer(t *testing.T) {
 // otherOrder makes of a verdict what another gateway could have made of it, that saw
 // other clicks before and was short of time.
 func otherOrder(v *click.Verdict) {
-	for _, slot := range []int{
-		SlotAddress10s, SlotAddress1m, SlotAddress1h, SlotAddressZSelf, SlotAddressZPeers, SlotPair10s, SlotPair1m, SlotPair1h,
-		SlotPairZSelf, SlotPairZPeers, SlotBaselines, SlotAddressMinutes, SlotPairMinutes, SlotModel,
-	} {
-		v.Vector[slot] = 77
+	for slot := range v.Vector {
+		switch slot {
+		case SlotAgent, SlotRanges, SlotHeaders, SlotTokenAge, SlotFingerprint: // of the click alone
+		default:
+			v.Vector[slot] = 77
+		}
 	}
 	v.State, v.Score, v.PolicyHash, v.ModelHash, v.ModelSlot = click.Suspect, 0.4, 1, 2, click.ModelShadow
 	for _, r := range []click.Reason{click.ReasonRateIP, click.ReasonRateIPAgent, click.ReasonBudget, click.ReasonModel, click.ReasonRepeat} {
@@ -155,7 +156,7 @@ func TestJudgeOfOtherVectors(t *testing.T) {
 func TestPassCostsWhatItsClicksNeed(t *testing.T) {
 	t.Parallel()
 	j, _ := newJudge(t, nil)
-	e, err := j.entities()
+	e, err := newEntities(j.tables())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestPassCostsWhatItsClicksNeed(t *testing.T) {
 			c, _ := visit(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String(), browser, int64(start)+int64(i))
 			e.observe(&c.Verdict.Vector, &c, true)
 		}
-		return e.addresses.Stats().Bytes + e.pairs.Stats().Bytes
+		return e.addresses.Stats().Bytes + e.pairs.Stats().Bytes + e.agents.Stats().Bytes + e.habits.Stats().Bytes
 	}
 	few, many := bytes(50), bytes(20_000)
 	t.Logf("50 people: %d KiB, 20,000: %d KiB", few>>10, many>>10)

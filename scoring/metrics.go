@@ -1,6 +1,7 @@
 package scoring
 
 import (
+	"clickgate/scoring/entity"
 	"clickgate/scoring/zscore"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,17 +13,29 @@ func registerMetrics(s *Scorer, reg prometheus.Registerer) {
 	if reg == nil {
 		return
 	}
-	for name, table := range map[string]*zscore.Table{"address": s.entities.addresses, "pair": s.entities.pairs} {
+	e := s.entities
+	for name, stats := range map[string]func() entity.Stats{
+		"address": statsOf(e.addresses), "pair": statsOf(e.pairs), "prefix": statsOf(e.prefixes), "publisher": statsOf(e.publishers),
+		"campaign": statsOf(e.campaigns), "agents": e.agents.Stats, "habits": e.habits.Stats,
+	} {
 		labels := prometheus.Labels{"table": name}
-		gauge := func(name, help string, get func(zscore.Stats) float64) {
+		gauge := func(name, help string, get func(entity.Stats) float64) {
 			reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 				Name: "clickgate_scoring_" + name, Help: help, ConstLabels: labels,
-			}, func() float64 { return get(table.Stats()) }))
+			}, func() float64 { return get(stats()) }))
 		}
-		gauge("entities", "Entities remembered.", func(st zscore.Stats) float64 { return float64(st.Entries) })
-		gauge("entities_bytes", "Memory reserved for entities.", func(st zscore.Stats) float64 { return float64(st.Bytes) })
+		gauge("entities", "Entities remembered.", func(st entity.Stats) float64 { return float64(st.Entries) })
+		gauge("entities_bytes", "Memory reserved for entities.", func(st entity.Stats) float64 { return float64(st.Bytes) })
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "clickgate_scoring_evictions_total", Help: "Entities forgotten to make room.", ConstLabels: labels,
-		}, func() float64 { return float64(table.Stats().Evictions) }))
+		}, func() float64 { return float64(stats().Evictions) }))
+	}
+}
+
+// statsOf are those of a table of rates.
+func statsOf(t *zscore.Table) func() entity.Stats {
+	return func() entity.Stats {
+		st := t.Stats()
+		return entity.Stats{Entries: st.Entries, Bytes: st.Bytes, Evictions: st.Evictions}
 	}
 }

@@ -24,6 +24,9 @@ func (p *Policy) For(source *click.SourcePolicy) Policy {
 		{&own.ZSuspect, source.ZSuspect}, {&own.ZInvalid, source.ZInvalid}, {&own.ZAddress, source.ZAddress},
 		{&own.ZInexcusable, source.ZInexcusable}, {&own.MinClicks, source.MinClicks}, {&own.SelfMinutes, source.SelfMinutes},
 		{&own.PriorMedian, source.PriorMedian}, {&own.ModelSuspect, source.ModelSuspect},
+		{&own.EntityClicks, source.EntityClicks}, {&own.GapOctaves, source.GapOctaves}, {&own.ZFocus, source.ZFocus},
+		{&own.HeavyClicks, source.HeavyClicks}, {&own.GroupClicks, source.GroupClicks}, {&own.ZGroup, source.ZGroup},
+		{&own.FastSeconds, source.FastSeconds},
 	} {
 		if f.set != nil {
 			*f.to = *f.set
@@ -38,11 +41,20 @@ func (p *Policy) For(source *click.SourcePolicy) Policy {
 // Hash names the policy and the meaning of the vector it reads: xxHash64 over
 // version, thresholds and a byte 1 if apps are tools, little endian. It allocates
 // nothing.
-func (p *Policy) Hash() uint64 {
-	var buf [4 + 8*8 + 1]byte
-	b := binary.LittleEndian.AppendUint32(buf[:0], VectorVersion)
-	for _, v := range [...]float64{p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks, p.SelfMinutes, p.ZInexcusable, p.PriorMedian, p.ModelSuspect} {
-		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+func (p *Policy) Hash() uint64 { return p.HashOf(VectorVersion) }
+
+// HashOf is the hash that verdicts over vectors of a version bear. Version 1 knew
+// nothing of the second pass's bounds.
+func (p *Policy) HashOf(version uint32) uint64 {
+	var buf [4 + 15*8 + 1]byte
+	b := binary.LittleEndian.AppendUint32(buf[:0], version)
+	for i, v := range [...]float64{
+		p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks, p.SelfMinutes, p.ZInexcusable, p.PriorMedian, p.ModelSuspect,
+		p.EntityClicks, p.GapOctaves, p.ZFocus, p.HeavyClicks, p.GroupClicks, p.ZGroup, p.FastSeconds,
+	} {
+		if version > 1 || i < 8 {
+			b = binary.LittleEndian.AppendUint64(b, math.Float64bits(v))
+		}
 	}
 	if p.AppsAreTools {
 		b = append(b, 1)

@@ -1,19 +1,18 @@
-// Package scoring gives every click its provisional verdict while it passes:
-// lists of general invalid traffic (package givt), robust z-scores of rates per
-// address and per address and agent (package zscore), and a policy that turns
-// both into a state with reasons. The evidence is stored with the click as a
-// vector; Decide recomputes the verdict from it.
+// Package scoring gives every click its verdict: a provisional one while it passes,
+// from lists of general invalid traffic (package givt), robust z-scores of rates
+// (package zscore) and what is remembered of its entities (package entity); and a
+// final one in the second pass, which looks at the whole hour first (Judge). A policy
+// turns the evidence into a state with reasons. The evidence is stored with the click
+// as a vector; Recompute makes the verdict again from it.
 package scoring
 
 import (
-	"encoding/binary"
-	"fmt"
 	"sync/atomic"
 
 	"clickgate/gateway/click"
+	"clickgate/scoring/entity"
 	"clickgate/scoring/givt"
 	"clickgate/scoring/iforest"
-	"clickgate/scoring/zscore"
 
 	useragent "github.com/medama-io/go-useragent"
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,7 +40,7 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	s.lists.Store(lists)
 	s.models = iforest.NewHolder(Features, VectorVersion)
 	var err error
-	if s.entities, err = newEntities(zscore.Config{Entries: cfg.MaxKeys, Seed: seed}); err != nil {
+	if s.entities, err = newEntities(entity.Config{Entries: cfg.MaxKeys, Seed: seed}); err != nil {
 		return nil, err
 	}
 	registerMetrics(s, reg)
@@ -65,6 +64,7 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	v := &c.Verdict
 	v.VectorVersion = VectorVersion
 	fillLists(&v.Vector, &match)
+	fillHeaders(&v.Vector, c, sig, match.Agent)
 	// Of a proxy that hides its client the address is there and means nobody.
 	s.entities.observe(&v.Vector, c, sig.IP.IsValid() && addressKnown(c))
 	askModel(v, s.models.Load())
@@ -88,43 +88,4 @@ func askModel(v *click.Verdict, m *iforest.Model) {
 		v.Vector[SlotModel] = float32(m.Score(v.Vector[:Features]))
 		v.ModelHash, v.ModelSlot = m.Hash(), click.ModelLive
 	}
-}
-
-// entities remembers how often addresses, and addresses and agents together, click.
-// Pseudonyms are per tenant, so the entities of two tenants never meet.
-type entities struct {
-	seed      uint64
-	addresses *zscore.Table
-	pairs     *zscore.Table
-}
-
-func newEntities(cfg zscore.Config) (*entities, error) {
-	e := &entities{seed: cfg.Seed}
-	for _, t := range []**zscore.Table{&e.addresses, &e.pairs} {
-		table, err := zscore.NewTable(cfg)
-		if err != nil {
-			return nil, fmt.Errorf("scoring.max_keys: %w", err)
-		}
-		*t = table
-	}
-	return e, nil
-}
-
-// observe counts the click for its entities, if its address is known, and fills in
-// its rates.
-func (e *entities) observe(v *click.Vector, c *click.Click, known bool) {
-	var address, pair zscore.Rates
-	if known {
-		ipHigh, ipLow := halves(c.IPKey)
-		agentHigh, agentLow := halves(c.AgentKey)
-		address = e.addresses.Observe(zscore.Key(e.seed, ipHigh, ipLow), c.EventTime)
-		pair = e.pairs.Observe(zscore.Key(e.seed, ipHigh, ipLow, agentHigh, agentLow), c.EventTime)
-	}
-	fillRates(v, &address, &pair)
-}
-
-func addressKnown(c *click.Click) bool { return c.Flags&click.FlagAddressUnknown == 0 }
-
-func halves(k click.Key) (high, low uint64) {
-	return binary.LittleEndian.Uint64(k[:8]), binary.LittleEndian.Uint64(k[8:])
 }

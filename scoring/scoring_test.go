@@ -263,6 +263,8 @@ func BenchmarkScore(b *testing.B) {
 	sigs := make([]click.Signals, 1024)
 	for i := range clicks {
 		clicks[i], sigs[i] = visit(fmt.Sprintf("203.%d.113.%d", i/200, 1+i%200), browser, start)
+		clicks[i].PublisherID, clicks[i].CampaignID, clicks[i].IPPrefix = fmt.Sprint("pub", i%8), fmt.Sprint("cam", i%16), fmt.Sprint("prefix", i%64)
+		clicks[i].Entry, sigs[i].AcceptLanguage = click.EntryClick, "en-US,en;q=0.9"
 	}
 	b.ReportAllocs()
 	i := 0

@@ -7,34 +7,92 @@ import (
 )
 
 // VectorVersion names the meaning of the slots below. A changed meaning is a new
-// version; stored vectors keep theirs.
-const VectorVersion = 1
+// version; stored vectors keep theirs, and Recompute reads them all.
+const VectorVersion = 2
 
 // Slots of the feature vector. Counts are clicks; z-scores are robust, without
-// unit, never negative; see package zscore.
+// unit, never negative unless it says so; see package zscore.
 const (
-	SlotAddress10s    = iota // clicks of the address in the last 5 to 10 s
-	SlotAddress1m            // in the last 55 to 60 s
-	SlotAddress1h            // in the current minute and the 59 before it
-	SlotAddressZSelf         // this minute against the address's own past
-	SlotAddressZPeers        // this minute against all active addresses
-	SlotPair10s              // the same five for address and agent together
-	SlotPair1m
-	SlotPair1h
-	SlotPairZSelf
-	SlotPairZPeers
-	SlotBaselines      // bit set: which of the four z-scores have a baseline
-	SlotAgent          // class of the agent: givt.AgentClass, +16 when apps carry it too
-	SlotRanges         // bit set: what the address lists say
-	SlotAddressMinutes // closed minutes of the address's own past, at most 60
-	SlotPairMinutes    // the same of address and agent together
-	SlotModel          // score of the isolation forest, 0 .. 1; 0 without a model
+	// What the clicks before say, as they pass.
+
+	SlotAddress10s     = iota // clicks of the address in the last 5 to 10 s
+	SlotAddress1m             // in the last 55 to 60 s
+	SlotAddress1h             // in the current minute and the 59 before it
+	SlotAddressZSelf          // this minute against the address's own past
+	SlotAddressZPeers         // this minute against all active addresses
+	SlotPair10s               // the same five for address and agent together
+	SlotPair1m                //
+	SlotPair1h                //
+	SlotPairZSelf             //
+	SlotPairZPeers            //
+	SlotBaselines             // bit set: which of the four z-scores have a baseline
+	SlotAgent                 // class of the agent: givt.AgentClass, +16 when apps carry it too
+	SlotRanges                // bit set: what the address lists say
+	SlotAddressMinutes        // closed minutes of the address's own past, at most 60
+	SlotPairMinutes           // the same of address and agent together
+	SlotPrefix1m              // clicks of the /24 or /48
+	SlotPrefix1h              //
+	SlotPrefixZPeers          //
+	SlotPublisher1m           // clicks of the publisher
+	SlotPublisher1h           //
+	SlotPublisherZSelf        //
+	SlotCampaign1m            // clicks of the campaign
+	SlotCampaign1h            //
+	SlotCampaignZSelf         //
+	SlotAddressAgents         // different agents of the address, this hour and the last
+	SlotPairTargets           // different placements that address and agent clicked, this hour and the last
+	SlotPairGaps              // gaps that the next slot rests on
+	SlotPairOctaves           // how evenly address and agent click
+	SlotHeaders               // bit set: what is strange in the request's headers
+	SlotTokenAge              // seconds from the token to the click; 0 is not known
+	SlotFingerprint           // 10 bits of a hash of agent and language
+	SlotModel                 // score of the isolation forest, 0 .. 1; 0 without a model
+
+	// What a whole hour and the one before say, known in the second pass only.
+
+	SlotFacts          // bit set: what the slots behind rest on
+	SlotHourPair       // clicks of address and agent in both hours
+	SlotHourFlood      // of these, how many were beyond z_invalid
+	SlotHourGaps       // gaps between them
+	SlotHourOctaves    // how evenly they came
+	SlotHourGap        // their typical gap
+	SlotHourFocus      // z: on one publisher or campaign, against the population
+	SlotHourSweep      // z: more different placements than the population's
+	SlotHourAddress    // clicks of the address in both hours
+	SlotHourAgents     // its different agents
+	SlotHourAgentsZ    // z: against as many clicks of the population; below 0 is fewer
+	SlotHourAddrFocus  // z of the address, as SlotHourFocus
+	SlotHourAddrGaps   // gaps of the address
+	SlotHourAddrOctave // how evenly they came
+	SlotHourAddrGap    // their typical gap
+	SlotGroup          // clicks of the fingerprint on the publisher, or the campaign, in the hour
+	SlotGroupAddresses // from so many addresses
+	SlotGroupShare     // its share of the publisher's clicks
+	SlotGroupElsewhere // its share of all other clicks
+	SlotGroupBefore    // its share of the publisher's clicks in the hour before
+	SlotGroupZ         // z: its share against that on the peers
+	SlotGroupOdd       // share of its clicks with strange headers, less that of the publisher's others
+	SlotScope          // the publisher's, or the campaign's, clicks in the hour
+	SlotScopeBefore    // in the hour before
+	SlotScopeOne       // chance that two of its clicks have one fingerprint
+	SlotScopeOneZ      // z: against its peers
+	SlotLoyal          // share of the publisher's clicks by the same few
+	SlotLoyalZ         // z: against its peers
+	SlotHourPairHere   // share of the pair's clicks that are the publisher's
+	SlotGroupAgain     // share of the group's clicks by visitors who came before
+	SlotAgain          // the same of everybody else's
+	SlotFastShare      // share of the source's clicks with a token that are too fast
+	SlotHourAgentsEven // how evenly the address uses its agents
 	numSlots
 )
 
-// Features is how many slots the isolation forest looks at: all in front of its
-// own score.
-const Features = SlotModel
+// Features is how many slots the isolation forest looks at: what every click has,
+// and has alike in the second pass.
+const Features = SlotHeaders
+
+// modelV1 is where version 1 kept the model's score. Its other slots are the first
+// of version 2.
+const modelV1 = 15
 
 // SlotInfo describes a slot to analysts.
 type SlotInfo struct {
@@ -59,8 +117,68 @@ var Slots = [numSlots]SlotInfo{
 	SlotAgent:          {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless; +16 when apps carry the library too."},
 	SlotRanges:         {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges."},
 	SlotAddressMinutes: {"address_minutes", "minutes", "How much of its own past the address has, at most an hour."},
-	SlotModel:          {"model_score", "score", "Isolation forest over the slots before: about 0.5 ordinary, towards 1 easily set apart."},
 	SlotPairMinutes:    {"pair_minutes", "minutes", "How much of their own past address and agent together have, at most an hour."},
+	SlotPrefix1m:       {"prefix_clicks_1m", "clicks", "Clicks of the /24 or /48 in the last minute."},
+	SlotPrefix1h:       {"prefix_clicks_1h", "clicks", "Clicks of the /24 or /48 in the last hour."},
+	SlotPrefixZPeers:   {"prefix_z_peers", "robust z", "The last minute of the /24 or /48 against all active ones."},
+	SlotPublisher1m:    {"publisher_clicks_1m", "clicks", "Clicks of the publisher in the last minute."},
+	SlotPublisher1h:    {"publisher_clicks_1h", "clicks", "Clicks of the publisher in the last hour."},
+	SlotPublisherZSelf: {"publisher_z_self", "robust z", "The last minute of the publisher against its own last hour."},
+	SlotCampaign1m:     {"campaign_clicks_1m", "clicks", "Clicks of the campaign in the last minute."},
+	SlotCampaign1h:     {"campaign_clicks_1h", "clicks", "Clicks of the campaign in the last hour."},
+	SlotCampaignZSelf:  {"campaign_z_self", "robust z", "The last minute of the campaign against its own last hour."},
+	SlotAddressAgents:  {"address_agents", "agents", "Different agents of the address, this clock hour and the last."},
+	SlotPairTargets:    {"pair_targets", "placements", "Different placements that address and agent clicked, this clock hour and the last."},
+	SlotPairGaps:       {"pair_gaps", "gaps", "Gaps between clicks of address and agent, at most 256, without silences of two hours."},
+	SlotPairOctaves:    {"pair_gap_octaves", "octaves", "Standard deviation of the gaps' binary logarithm: 1.85 by chance, 0 of a clock."},
+	SlotHeaders:        {"headers", "bit set", "1 headers are known, 2 a browser without a language, 4 language unreadable, 8 the agent contradicts itself, 16 language of another country."},
+	SlotTokenAge:       {"token_age", "s", "From the token's making to the click; 0 is not known."},
+	SlotFingerprint:    {"fingerprint", "code", "Ten bits of a hash of agent and language."},
+	SlotModel:          {"model_score", "score", "Isolation forest over the slots before headers: about 0.5 ordinary, towards 1 easily set apart."},
+	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's."},
+	SlotHourPair:       {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
+	SlotHourFlood:      {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
+	SlotHourGaps:       {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
+	SlotHourOctaves:    {"hour_pair_gap_octaves", "octaves", "Standard deviation of their binary logarithm."},
+	SlotHourGap:        {"hour_pair_gap", "s", "Their geometric mean."},
+	SlotHourFocus:      {"hour_pair_focus_z", "z", "How unlike chance it is that they meet one publisher, or one campaign, in 8 of 10 clicks."},
+	SlotHourSweep:      {"hour_pair_sweep_z", "z", "How many more different placements they met than as many clicks of the population."},
+	SlotHourAddress:    {"hour_address_clicks", "clicks", "Clicks of the address in the hour and the one before."},
+	SlotHourAgents:     {"hour_address_agents", "agents", "Its different agents."},
+	SlotHourAgentsZ:    {"hour_address_agents_z", "z", "How many more of them than as many clicks of the population have; below 0 fewer."},
+	SlotHourAddrFocus:  {"hour_address_focus_z", "z", "As hour_pair_focus_z, of the address over all its agents."},
+	SlotHourAddrGaps:   {"hour_address_gaps", "gaps", "Gaps between clicks of the address in both hours, at most 256."},
+	SlotHourAddrOctave: {"hour_address_gap_octaves", "octaves", "Standard deviation of their binary logarithm."},
+	SlotHourAddrGap:    {"hour_address_gap", "s", "Their geometric mean."},
+	SlotGroup:          {"group_clicks", "clicks", "Clicks with the fingerprint on the publisher, or on the campaign, in the hour."},
+	SlotGroupAddresses: {"group_addresses", "addresses", "From how many addresses they came."},
+	SlotGroupShare:     {"group_share", "share", "Their share of the publisher's, or the campaign's, clicks."},
+	SlotGroupElsewhere: {"group_share_elsewhere", "share", "The fingerprint's share of the source's other clicks."},
+	SlotGroupBefore:    {"group_share_before", "share", "Their share in the hour before."},
+	SlotGroupZ:         {"group_z", "robust z", "Their share against the fingerprint's share on the other publishers, or campaigns; of the whole source's group, how often visitors come again, against other fingerprints."},
+	SlotGroupOdd:       {"group_odd", "share", "How much more often their headers are strange than those of the publisher's other clicks."},
+	SlotScope:          {"scope_clicks", "clicks", "Clicks of the publisher, or the campaign, in the hour."},
+	SlotScopeBefore:    {"scope_clicks_before", "clicks", "In the hour before."},
+	SlotScopeOne:       {"scope_concentration", "chance", "That two of its clicks have one fingerprint (Simpson)."},
+	SlotScopeOneZ:      {"scope_concentration_z", "robust z", "Against its peers."},
+	SlotLoyal:          {"publisher_loyal", "share", "Share of the publisher's clicks in both hours by those who clicked three times and more, and 8 of 10 times here."},
+	SlotLoyalZ:         {"publisher_loyal_z", "robust z", "Against the other publishers."},
+	SlotHourPairHere:   {"hour_pair_here", "share", "How many of the clicks of address and agent were at least on the publisher, when most were."},
+	SlotGroupAgain:     {"group_again", "share", "Share of the group's clicks by visitors, address and agent together, who clicked before in both hours."},
+	SlotAgain:          {"again_elsewhere", "share", "The same of the source's other clicks."},
+	SlotHourAgentsEven: {"hour_address_agents_even", "ratio", "How many equally common agents would meet as often as its own do, per agent it has: 1 of a list gone through, less of a crowd."},
+	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
+}
+
+// SlotsOf describes the vector of a version, by slot; nil for one that is not known.
+func SlotsOf(version uint32) []SlotInfo {
+	switch version {
+	case VectorVersion:
+		return Slots[:]
+	case 1:
+		return append(append([]SlotInfo(nil), Slots[:modelV1]...), Slots[SlotModel])
+	}
+	return nil
 }
 
 const (
@@ -79,7 +197,29 @@ const (
 	rangeVerified
 )
 
+// rangeShared are the ranges behind which one address is many people.
+const rangeShared = rangeRelay | rangeVPN | rangeTor
+
 const agentInApp = 16
+
+const (
+	headersKnown = 1 << iota
+	headersNoLanguage
+	headersBadLanguage
+	headersBadAgent
+	headersForeign
+)
+
+// headersOdd are the strange ones that no ordinary browser shows.
+const headersOdd = headersNoLanguage | headersBadLanguage | headersBadAgent
+
+const (
+	factsKnown = 1 << iota
+	factsCampaign
+	factsPeers
+	factsPopulation
+	factsSource
+)
 
 // fillLists writes the slots that depend on the click alone.
 func fillLists(v *click.Vector, m *givt.Match) {
@@ -92,7 +232,7 @@ func fillLists(v *click.Vector, m *givt.Match) {
 		flag{m.Tor, rangeTor}, flag{m.Accepted, rangeAccepted}, flag{m.Verified, rangeVerified})
 }
 
-// fillRates writes the slots that depend on the clicks before.
+// fillRates writes the slots that depend on how often address and pair clicked before.
 func fillRates(v *click.Vector, address, pair *zscore.Rates) {
 	fillRate(v[SlotAddress10s:], address)
 	fillRate(v[SlotPair10s:], pair)
@@ -105,6 +245,21 @@ func fillRates(v *click.Vector, address, pair *zscore.Rates) {
 func fillRate(v []float32, r *zscore.Rates) {
 	v[0], v[1], v[2] = float32(r.Count10s), float32(r.Count1m), float32(r.Count1h)
 	v[3], v[4] = float32(r.ZSelf), float32(r.ZPeers)
+}
+
+// modern turns a verdict's vector into one of the present version, with nothing in
+// the slots that its own did not have. It reports whether it could.
+func modern(v *click.Verdict) bool {
+	switch v.VectorVersion {
+	case VectorVersion:
+		return true
+	case 1:
+		v.Vector[SlotModel] = v.Vector[modelV1]
+		v.Vector[modelV1] = 0
+		v.VectorVersion = VectorVersion
+		return true
+	}
+	return false
 }
 
 type flag struct {

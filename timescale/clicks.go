@@ -74,10 +74,10 @@ func encodeVerdict(c *copyBuf, v *click.Verdict) {
 	if v.VectorVersion == 0 {
 		c.null()
 	} else {
-		c.size(4 * click.VectorSize)
-		for _, f := range v.Vector {
-			c.b = binary.LittleEndian.AppendUint32(c.b, math.Float32bits(f))
-		}
+		at := len(c.b)
+		c.size(0)
+		c.b = v.Vector.Append(c.b)
+		binary.BigEndian.PutUint32(c.b[at:], uint32(len(c.b)-at-4))
 	}
 	c.int8(int64(v.ListsHash))
 	c.int8(int64(v.PolicyHash))

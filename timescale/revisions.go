@@ -2,9 +2,7 @@ package timescale
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
-	"math"
 
 	"clickgate/aggregate"
 	"clickgate/gateway/click"
@@ -66,11 +64,7 @@ func packVector(v *click.Verdict) []byte {
 	if v.VectorVersion == 0 {
 		return nil
 	}
-	b := make([]byte, 0, 4*click.VectorSize)
-	for _, f := range v.Vector {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(f))
-	}
-	return b
+	return v.Vector.Append(make([]byte, 0, 4*click.VectorSize))
 }
 
 const adjustSQL = `

@@ -90,11 +90,7 @@ func packVector(v *click.Verdict) any {
 	if v.VectorVersion == 0 {
 		return nil
 	}
-	b := make([]byte, 0, 4*click.VectorSize)
-	for _, f := range v.Vector {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(f))
-	}
-	return b
+	return v.Vector.Append(make([]byte, 0, 4*click.VectorSize))
 }
 
 func unpackVector(b []byte, v *click.Vector) {

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -321,11 +320,7 @@ func storedBits(e *env, n uint32) int64 {
 }
 
 func vectorBytes(v *click.Verdict) string {
-	var b []byte
-	for _, f := range v.Vector {
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(f))
-	}
-	return string(b)
+	return string(v.Vector.Append(nil))
 }
 
 // closingBadText: what one store cannot hold no store takes, and nothing of it

@@ -121,13 +121,13 @@ func hash(h uint64) string {
 	return strings.Repeat("0", width-len(s)) + s
 }
 
-// features names the slots of a vector of this program's version; another
-// version's are numbers without meaning here.
+// features names the slots of a vector, without those that the second pass alone fills
+// where it did not; a version that is not known is numbers without meaning here.
 func features(v *click.Verdict) (out []feature) {
-	if v.VectorVersion != scoring.VectorVersion {
-		return nil
-	}
-	for i, info := range scoring.Slots {
+	for i, info := range scoring.SlotsOf(v.VectorVersion) {
+		if i >= scoring.SlotFacts && v.Vector[i] == 0 {
+			continue
+		}
 		out = append(out, feature{info, strconv.FormatFloat(float64(v.Vector[i]), 'g', 6, 32)})
 	}
 	return out

@@ -150,6 +150,7 @@ type Signals struct {
 	Referer        string
 	AcceptLanguage string
 	Query          string
+	IssuedAt       int64 // when the click's token was made out, Unix microseconds; 0 without a token
 
 	Policy *SourcePolicy // of the click's source; nil: that of the process
 }

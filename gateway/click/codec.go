@@ -1,7 +1,6 @@
 package click
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/bits"
@@ -113,10 +112,8 @@ func appendVerdict(b []byte, num protowire.Number, v *Verdict) []byte {
 	b = appendUint(b, 4, uint64(v.VectorVersion))
 	if v.VectorVersion != 0 {
 		b = protowire.AppendTag(b, 5, lenType)
-		b = protowire.AppendVarint(b, 4*VectorSize)
-		for _, f := range v.Vector {
-			b = protowire.AppendFixed32(b, math.Float32bits(f))
-		}
+		b = protowire.AppendVarint(b, uint64(4*v.Vector.packed()))
+		b = v.Vector.Append(b)
 	}
 	b = appendFixed(b, 6, v.ListsHash)
 	b = appendFixed(b, 7, v.PolicyHash)
@@ -132,7 +129,7 @@ func verdictSize(v *Verdict) int {
 		n += 2 + bits.OnesCount64(uint64(v.Reasons))
 	}
 	if v.VectorVersion != 0 {
-		n += 2 + 4*VectorSize
+		n += 1 + protowire.SizeBytes(4*v.Vector.packed())
 	}
 	for _, f := range [...]uint64{math.Float64bits(v.Score), v.ListsHash, v.PolicyHash, v.ModelHash} {
 		if f != 0 {
@@ -379,13 +376,7 @@ func (v *Verdict) decodeVector(f *field) error {
 	if err := f.want(lenType); err != nil {
 		return err
 	}
-	if len(f.b) != 4*VectorSize {
-		return fmt.Errorf("vector has %d bytes, want %d", len(f.b), 4*VectorSize)
-	}
-	for i := range v.Vector {
-		v.Vector[i] = math.Float32frombits(binary.LittleEndian.Uint32(f.b[4*i:]))
-	}
-	return nil
+	return v.Vector.Unpack(f.b)
 }
 
 // decodeIngest reads the message inside f.

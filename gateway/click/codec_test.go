@@ -55,7 +55,7 @@ func drawVerdict(t *rapid.T, v *Verdict) {
 	v.ListsHash, v.PolicyHash, v.ModelHash = rapid.Uint64().Draw(t, "lists"), rapid.Uint64().Draw(t, "policy"), rapid.Uint64().Draw(t, "model")
 	v.ModelSlot = ModelSlot(rapid.IntRange(0, 2).Draw(t, "slot"))
 	if v.VectorVersion = rapid.Uint32Range(0, 3).Draw(t, "vector version"); v.VectorVersion != 0 {
-		for i := range v.Vector {
+		for i := range v.Vector[:rapid.IntRange(0, VectorSize).Draw(t, "slots")] {
 			v.Vector[i] = rapid.Float32().Draw(t, "feature")
 		}
 	}
@@ -75,7 +75,7 @@ func toProto(c *Click) *clickpb.Click {
 	}
 	c.Verdict.Reasons.Each(func(r Reason) { v.Reasons = append(v.Reasons, uint32(r)) })
 	if v.VectorVersion != 0 {
-		v.Vector = c.Verdict.Vector[:]
+		v.Vector = c.Verdict.Vector[:c.Verdict.Vector.packed()]
 	}
 	if c.Verdict == (Verdict{}) {
 		v = nil

@@ -19,6 +19,13 @@ type SourcePolicy struct {
 	SelfMinutes  *float64 `yaml:"self_minutes" json:"self_minutes,omitempty"`
 	PriorMedian  *float64 `yaml:"prior_median" json:"prior_median,omitempty"`
 	ModelSuspect *float64 `yaml:"model_suspect" json:"model_suspect,omitempty"`
+	EntityClicks *float64 `yaml:"entity_clicks" json:"entity_clicks,omitempty"`
+	GapOctaves   *float64 `yaml:"gap_octaves" json:"gap_octaves,omitempty"`
+	ZFocus       *float64 `yaml:"z_focus" json:"z_focus,omitempty"`
+	HeavyClicks  *float64 `yaml:"heavy_clicks" json:"heavy_clicks,omitempty"`
+	GroupClicks  *float64 `yaml:"group_clicks" json:"group_clicks,omitempty"`
+	ZGroup       *float64 `yaml:"z_group" json:"z_group,omitempty"`
+	FastSeconds  *float64 `yaml:"fast_seconds" json:"fast_seconds,omitempty"`
 	AppsAreTools *bool    `yaml:"apps_are_tools" json:"apps_are_tools,omitempty"`
 }
 
@@ -45,6 +52,29 @@ func (p *SourcePolicy) Validate() error {
 	} {
 		if f.value != nil && !(*f.value >= f.least && *f.value <= f.most) {
 			return fmt.Errorf("%s: %v is out of range; %s", f.key, *f.value, f.remedy)
+		}
+	}
+	return p.ValidateHour()
+}
+
+// ValidateHour reports the first impossible bound of the second pass, which sees whole
+// hours. They do not depend on each other; 0 turns a rule off.
+func (p *SourcePolicy) ValidateHour() error {
+	for _, f := range [...]struct {
+		key         string
+		value       *float64
+		least, most float64
+	}{
+		{"entity_clicks", p.EntityClicks, 4, 1e6},
+		{"gap_octaves", p.GapOctaves, 0.05, 1.5},
+		{"z_focus", p.ZFocus, 3, 1e6},
+		{"heavy_clicks", p.HeavyClicks, 12, 1e6},
+		{"group_clicks", p.GroupClicks, 10, 1e6},
+		{"z_group", p.ZGroup, 3, 1e6},
+		{"fast_seconds", p.FastSeconds, 0.05, 10},
+	} {
+		if f.value != nil && *f.value != 0 && !(*f.value >= f.least && *f.value <= f.most) {
+			return fmt.Errorf("%s: %v is out of range; use %v to %v, or 0 to turn its rule off", f.key, *f.value, f.least, f.most)
 		}
 	}
 	return nil

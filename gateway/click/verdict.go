@@ -1,6 +1,11 @@
 package click
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+)
 
 // State is the one state every received event ends in. The numeric order is the
 // order of precedence: the first that applies wins.
@@ -94,6 +99,17 @@ const (
 	ReasonModel
 	ReasonConfirmed
 	ReasonReleased
+	ReasonFloodTail
+	ReasonRegular
+	ReasonOneTarget
+	ReasonSweep
+	ReasonHeavy
+	ReasonAgentRotation
+	ReasonClickFarm
+	ReasonAddressRotation
+	ReasonCollusion
+	ReasonTooFast
+	ReasonCrowd
 	NumReasons
 )
 
@@ -132,6 +148,17 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReasonModel:           {"MODEL", ClassSIVT, "The isolation forest sets the click easily apart from ordinary ones."},
 	ReasonConfirmed:       {"CONFIRMED", ClassSIVT, "An analyst confirmed invalid traffic."},
 	ReasonReleased:        {"RELEASED", ClassInfo, "An analyst released the click."},
+	ReasonFloodTail:       {"FLOOD_TAIL", ClassSIVT, "Address and agent flooded in this hour; the click is of the flood's quieter part."},
+	ReasonRegular:         {"REGULAR_GAPS", ClassSIVT, "Address and agent click at the even pace of a machine."},
+	ReasonOneTarget:       {"ONE_TARGET", ClassSIVT, "Address and agent keep clicking on one publisher or one campaign, as no person and no crowd does."},
+	ReasonSweep:           {"SWEEP", ClassSIVT, "Address and agent go from ad to ad without coming back, as a crawler does."},
+	ReasonHeavy:           {"HEAVY", ClassSIVT, "Address and agent click for hours more often than a person can mean to, and nobody else is seen behind the address."},
+	ReasonAgentRotation:   {"AGENT_ROTATION", ClassSIVT, "One address shows ever new agents, and not as people behind one address do."},
+	ReasonClickFarm:       {"CLICK_FARM", ClassSIVT, "Many addresses with one fingerprint click again and again on one publisher or campaign."},
+	ReasonAddressRotation: {"ADDRESS_ROTATION", ClassSIVT, "One fingerprint comes from ever new addresses and crowds one publisher or campaign."},
+	ReasonCollusion:       {"PUBLISHER_COLLUSION", ClassSIVT, "The publisher's clicks come again and again from the same few visitors, unlike its peers'."},
+	ReasonTooFast:         {"TOO_FAST", ClassSIVT, "The click came sooner after its ad was made out than a person can see and press it."},
+	ReasonCrowd:           {"CROWD", ClassInfo, "The address is busy, and its agents and publishers are those of a crowd; its rate alone is no reason."},
 	ReasonTruncated:       {"TRUNCATED", ClassInfo, "A text was cut to its documented limit."},
 }
 
@@ -171,11 +198,46 @@ func (s Reasons) Codes() []string {
 }
 
 // VectorSize is the fixed number of features; VectorVersion says which meaning
-// each slot has. Package scoring documents the slots.
-const VectorSize = 16
+// each slot has. Package scoring documents the slots. Older vectors are shorter:
+// the slots behind them read as 0.
+const VectorSize = 72
 
 // Vector is the feature vector a verdict was computed from.
 type Vector [VectorSize]float32
+
+// minPacked is the least number of slots that are written: as many as the first
+// version had.
+const minPacked = 16
+
+// packed is how many slots are written: zeros at the end are left out.
+func (v *Vector) packed() int {
+	n := VectorSize
+	for n > minPacked && math.Float32bits(v[n-1]) == 0 {
+		n--
+	}
+	return n
+}
+
+// Append appends the slots as little-endian float32, without the zeros at the end,
+// but at least 16 of them. It is the form of wire and stores.
+func (v *Vector) Append(b []byte) []byte {
+	for _, f := range v[:v.packed()] {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(f))
+	}
+	return b
+}
+
+// Unpack reads what Append wrote, of this version or an older one.
+func (v *Vector) Unpack(b []byte) error {
+	if len(b)%4 != 0 || len(b) < 4*minPacked || len(b) > 4*VectorSize {
+		return fmt.Errorf("vector has %d bytes; want a multiple of 4 from %d to %d", len(b), 4*minPacked, 4*VectorSize)
+	}
+	*v = Vector{}
+	for i := range len(b) / 4 {
+		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
+	}
+	return nil
+}
 
 // ModelSlot says which model scored a click.
 type ModelSlot uint8

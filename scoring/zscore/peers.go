@@ -79,6 +79,7 @@ type peers struct {
 
 	mu      sync.Mutex
 	claimed uint32
+	pace    pace
 	counts  [peerMinutes]struct{ minute, keys uint32 } // minutes after the clock
 }
 
@@ -114,6 +115,7 @@ func (t *Table) arrive(minute uint32) {
 		if p.claims.Add(1) >= p.min {
 			p.claims.Store(0)
 			p.baseline.Store(nil) // the peers of another hour are no peers
+			p.pace = pace{}
 			p.clock.Store(p.claimed)
 		}
 	default:
@@ -145,7 +147,7 @@ func (t *Table) publish(minute uint32) {
 		s.mu.Unlock()
 	}
 	if sum.keys >= t.peers.min {
-		b := sum.baseline()
+		b := t.peers.pace.bound(sum.baseline(), minute)
 		t.peers.baseline.Store(&b)
 		t.peers.published.Add(1)
 	}
@@ -186,4 +188,39 @@ func (t *Table) Peers() (median, mad float64, ok bool) {
 		return 0, 0, false
 	}
 	return float64(b.median2) / 2, float64(b.mad4) / 4, true
+}
+
+// pace bounds how fast the peers' baseline rises, so that whoever brings many entities
+// of his own cannot make a flood usual within minutes. A baseline follows downwards at
+// once; upwards it follows a level that rises by at most one event a minute each
+// leveling minutes, or by a 64th a minute where that is more: doubling takes three
+// quarters of an hour. What is within headroom of the level is believed as it is, so
+// that ordinary scatter is not bounded at all.
+type pace struct {
+	minute uint32 // newest baseline; 0 is none yet
+	level  baseline
+}
+
+const (
+	leveling = 8
+	fine     = 16 // of a level's unit
+	headroom = 2  // events a minute
+)
+
+// bound is what is believed of a baseline. Levels are in 16ths of a baseline's units.
+func (p *pace) bound(b baseline, minute uint32) baseline {
+	if p.minute == 0 {
+		p.minute, p.level = minute, baseline{b.median2 * fine, b.mad4 * fine}
+		return b
+	}
+	for range min(minute-p.minute, Window) {
+		p.level.median2 += max(p.level.median2/64, 2*fine/leveling)
+		p.level.mad4 += max(p.level.mad4/64, 4*fine/leveling)
+	}
+	p.minute = minute
+	p.level = baseline{min(p.level.median2, b.median2*fine), min(p.level.mad4, b.mad4*fine)}
+	return baseline{
+		min(b.median2, p.level.median2/fine+2*headroom),
+		min(b.mad4, p.level.mad4/fine+4*headroom),
+	}
 }

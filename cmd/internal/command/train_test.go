@@ -51,7 +51,7 @@ func TestTrain(t *testing.T) {
 	}
 	for _, want := range []string{
 		fmt.Sprintf("model %016x, %d bytes\n", model.Hash(), len(first)),
-		"rows 400, features 15 (click vector version 1)\n", "trees 100 of 256 rows, seed 5, extension level 0\n", "scores of the rows: median 0.",
+		fmt.Sprintf("rows 400, features %d (click vector version %d)\n", scoring.Features, scoring.VectorVersion), "trees 100 of 256 rows, seed 5, extension level 0\n", "scores of the rows: median 0.",
 	} {
 		if !strings.Contains(stdout, want) {
 			t.Errorf("lacks %q:\n%s", want, stdout)

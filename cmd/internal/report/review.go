@@ -78,9 +78,10 @@ func caseTable(w io.Writer, c *aggregate.Case) error {
 	fmt.Fprintf(w, "  its own 60 minutes before: %s\n", spread(c.Normal))
 	fmt.Fprintf(w, "  addresses of source %s in that minute: %s\n\n", Visible(focus.SourceID), spread(c.Peers))
 	g := newGrid("feature", ">value", "unit", "meaning")
+	names := scoring.SlotsOf(focus.Verdict.VectorVersion)
 	for _, s := range slots(&focus.Verdict) {
-		if s.Slot < len(scoring.Slots) && focus.Verdict.VectorVersion == scoring.VectorVersion {
-			info := scoring.Slots[s.Slot]
+		if s.Slot < len(names) {
+			info := names[s.Slot]
 			g.add(info.Name, strconv.FormatFloat(float64(s.Value), 'g', 5, 32), info.Unit, info.Text)
 		}
 	}

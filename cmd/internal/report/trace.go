@@ -257,18 +257,20 @@ func reasonsOf(set click.Reasons) []Reason {
 	return out
 }
 
-// slots leaves out the unused end of a vector.
+// slots leaves out the unused end of a vector, and what the second pass alone fills
+// where it did not.
 func slots(v *click.Verdict) []Slot {
 	out := []Slot{}
 	if v.VectorVersion == 0 {
 		return out
 	}
+	names := scoring.SlotsOf(v.VectorVersion)
 	for i, x := range v.Vector {
 		s := Slot{Slot: i, Value: x}
-		if v.VectorVersion == scoring.VectorVersion && i < len(scoring.Slots) {
-			s.Name = scoring.Slots[i].Name
+		if i < len(names) {
+			s.Name = names[i].Name
 		}
-		if s.Name != "" || x != 0 {
+		if s.Name != "" && i < scoring.SlotFacts || x != 0 {
 			out = append(out, s)
 		}
 	}

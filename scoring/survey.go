@@ -1,0 +1,624 @@
+package scoring
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"clickgate/gateway/click"
+	"clickgate/scoring/entity"
+	"clickgate/scoring/zscore"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// survey is what a pass knows of the entities of an hour and the one before it, once it
+// has seen all their clicks. Invalid ones by their lists, tests and those that nobody
+// can judge are left out: who is known already must not hide others, nor make their
+// publishers look strange. Its memory is bounded by the tables'; the keys that it
+// forgets are those that came once, long ago.
+type survey struct {
+	policy  Policy
+	rates   *tempo // to know the floods
+	pairs   *entity.Table[pairHour]
+	seats   *entity.Table[addressHour]
+	scopes  *entity.Table[scope]
+	groups  *entity.Table[group]
+	hour    int64 // newest hour that was seen, in hours since the epoch
+	settled bool
+
+	agents, targets entity.Population // of the first click of each address
+	firsts          float64           // how many those are
+	aged, fast      float64           // clicks with a token's age, and those that are too fast
+	again           usual             // share of a fingerprint's clicks by visitors who came before
+	peers           [kinds]peers
+	expected        map[uint32]expected
+}
+
+// kinds of scopes: what is compared with its like. The source itself is the scope that
+// every click is in.
+const (
+	ofPublisher = iota
+	ofCampaign
+	kinds
+	ofSource = kinds
+)
+
+// rankedMost bounds the scopes of a kind that are compared with each other.
+const rankedMost = 64
+
+// leastPeers is how many scopes a kind must have to be peers, and leastPopulation how
+// many addresses a population.
+const (
+	leastPeers      = 5
+	leastPopulation = 50
+)
+
+// pairHour is an address and an agent together, in both hours.
+type pairHour struct {
+	clicks, flood uint32
+	last          uint64 // opportunity of the last click
+	gaps          entity.Gaps
+	targets       entity.Marks
+	focus         [kinds]majority
+}
+
+// addressHour is an address over all its agents, in both hours.
+type addressHour struct {
+	clicks uint32
+	same   uint64 // pairs of its clicks that have one agent
+	gaps   entity.Gaps
+	agents entity.Marks
+	focus  [kinds]majority
+}
+
+// majority is the one value that more than half of a series can be, and by how many
+// more it leads at least (Boyer and Moore, 1981).
+type majority struct {
+	value uint64
+	lead  uint32
+}
+
+func (m *majority) add(value uint64) {
+	switch {
+	case m.lead == 0:
+		m.value, m.lead = value, 1
+	case m.value == value:
+		m.lead++
+	default:
+		m.lead--
+	}
+}
+
+// twoHours are counts of the newest hour and of the one before it.
+type twoHours struct {
+	hour        int64
+	now, before uint32
+}
+
+func (t *twoHours) add(hour int64) (first bool) {
+	if hour > t.hour {
+		if hour == t.hour+1 {
+			t.before = t.now
+		} else {
+			t.before = 0
+		}
+		t.now, t.hour = 0, hour
+		first = true
+	}
+	t.now++
+	return first
+}
+
+// in is the counts as they stand in an hour.
+func (t *twoHours) in(hour int64) (now, before float64) {
+	switch t.hour {
+	case hour:
+		return float64(t.now), float64(t.before)
+	case hour - 1:
+		return 0, float64(t.now)
+	}
+	return 0, 0
+}
+
+// manner is how clicks of an hour come.
+type manner struct {
+	odd   uint32 // with strange headers
+	again uint32 // of visitors, address and agent together, who came before
+}
+
+func (m *manner) note(odd, again bool) {
+	if odd {
+		m.odd++
+	}
+	if again {
+		m.again++
+	}
+}
+
+// scope is a publisher, a campaign, or the whole source.
+type scope struct {
+	twoHours
+	manner
+	kind   uint8
+	firsts uint32 // addresses whose first click was here
+	loyal  uint32 // clicks of both hours by visitors who come again and again, when all are in
+	same   uint64 // pairs of clicks of the hour that have one fingerprint
+}
+
+// group is a fingerprint in a scope.
+type group struct {
+	twoHours
+	manner
+	kind      uint8
+	addresses entity.Distinct
+	known     bool    // what follows was worked out
+	seats     float64 // how many addresses
+	z         float64
+}
+
+// ranked is a scope that is compared with others, when all clicks are in.
+type ranked struct {
+	key    uint64
+	clicks float64
+}
+
+// peers is what is usual among the scopes of a kind.
+type peers struct {
+	ranked     []ranked // those with enough clicks, the busiest first
+	one, loyal usual
+}
+
+// usual is median and MAD of a value, when there are enough to tell.
+type usual struct {
+	median, mad float64
+	known       bool
+}
+
+// expected are the cells that a number of clicks occupies, see entity.Population.
+type expected struct{ agents, agentsDeviation, targets, targetsDeviation float64 }
+
+// newSurvey makes one with tables as c says.
+func newSurvey(p *Policy, c entity.Config) (*survey, error) {
+	s := &survey{policy: *p, expected: make(map[uint32]expected)}
+	var err error
+	if s.rates, err = newTempo(c); err != nil {
+		return nil, err
+	}
+	if s.pairs, err = entity.New[pairHour](c); err != nil {
+		return nil, err
+	}
+	if s.seats, err = entity.New[addressHour](c); err != nil {
+		return nil, err
+	}
+	if s.groups, err = entity.New[group](c); err != nil {
+		return nil, err
+	}
+	c.Entries = max(1, c.Entries/16)
+	s.scopes, err = entity.New[scope](c)
+	return s, err
+}
+
+// scopeKeys are those of a click's publisher, campaign and source; 0 where it has none.
+func scopeKeys(c *click.Click) (keys [kinds + 1]uint64) {
+	for kind, id := range [...]string{c.PublisherID, c.CampaignID} {
+		if id != "" {
+			keys[kind] = zscore.Key(judgeSeed, uint64(kind), xxhash.Sum64String(id))
+		}
+	}
+	keys[ofSource] = zscore.Key(judgeSeed, ofSource)
+	return keys
+}
+
+// fingerprintOf is agent and language of a click.
+func fingerprintOf(c *click.Click, v *click.Vector) uint64 {
+	return zscore.Key(agentHash(c), uint64(math.Float32bits(v[SlotFingerprint])))
+}
+
+func groupKey(scope, finger uint64) uint64 { return zscore.Key(scope, finger) }
+
+// look takes note of a click. They come in order of event time.
+// Once the first is judged, nothing changes any more.
+func (s *survey) look(c *click.Click, v *click.Vector) {
+	if s.settled {
+		return
+	}
+	addressKey, pairKey := keysOf(judgeSeed, c)
+	s.rates.observe(v, c, addressKnown(c), addressKey, pairKey)
+	ranges := int(v[SlotRanges])
+	if c.Flags&click.FlagTest != 0 || givtReasons(&s.policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
+		return
+	}
+	_, flood, _, _ := rates(&s.policy, v, ranges, &hour{p: &s.policy, v: v})
+	s.hour = max(s.hour, c.EventTime/hourMicros)
+	keys := scopeKeys(c)
+	if own, before := s.pair(pairKey, c, flood != 0, &keys); own {
+		s.address(addressKey, before, c, &keys)
+		s.scope(addressKey, before > 0, c, v, &keys)
+	}
+}
+
+// pair notes a click of address and agent, and reports whether it is one of its own and
+// not the one before, pressed twice or sent twice, and how many came before.
+func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]uint64) (own bool, before uint32) {
+	p, fresh, lock := s.pairs.Take(key)
+	defer lock.Unlock()
+	if flood {
+		p.flood++
+	}
+	opportunity := targetHash(c)
+	if !c.ClickID.IsZero() {
+		high, low := halves(click.Key(c.ClickID))
+		opportunity = zscore.Key(1, high, low)
+	}
+	if !fresh && p.last == opportunity && !(c.ClickID.IsZero() && p.gaps.Since(c.EventTime) >= doubleClick) {
+		return false, p.clicks
+	}
+	p.clicks++
+	p.last = opportunity
+	p.gaps.Observe(c.EventTime)
+	p.targets.Add(entity.Cell(targetHash(c)))
+	for kind := range p.focus {
+		p.focus[kind].add(keys[kind])
+	}
+	return true, p.clicks - 1
+}
+
+// doubleClick is how soon the same visitor's next click without a token is the same one.
+const doubleClick = 2_000_000
+
+func (s *survey) address(key uint64, before uint32, c *click.Click, keys *[kinds + 1]uint64) {
+	a, fresh, lock := s.seats.Take(key)
+	defer lock.Unlock()
+	a.clicks++
+	a.same += uint64(before)
+	a.gaps.Observe(c.EventTime)
+	a.agents.Add(entity.Cell(agentHash(c)))
+	for kind := range a.focus {
+		a.focus[kind].add(keys[kind])
+	}
+	if !fresh {
+		return
+	}
+	// Each address counts once, so that no address makes itself the population.
+	s.firsts++
+	s.agents.Add(entity.Cell(agentHash(c)))
+	s.targets.Add(entity.Cell(targetHash(c)))
+	for kind := range kinds {
+		if keys[kind] != 0 {
+			x, _, held := s.scopes.Take(keys[kind])
+			x.firsts++
+			held.Unlock()
+		}
+	}
+}
+
+// scope notes a click of its publisher, campaign and source, and of its fingerprint
+// there.
+func (s *survey) scope(addressKey uint64, again bool, c *click.Click, v *click.Vector, keys *[kinds + 1]uint64) {
+	at := c.EventTime / hourMicros
+	odd := int(v[SlotHeaders])&headersOdd != 0
+	if age := v[SlotTokenAge]; age > 0 {
+		s.aged++
+		if float64(age) < s.policy.FastSeconds {
+			s.fast++
+		}
+	}
+	finger := fingerprintOf(c, v)
+	for kind, key := range keys {
+		if key == 0 {
+			continue
+		}
+		same := s.group(groupKey(key, finger), addressKey, kind, at, odd, again)
+		x, _, lock := s.scopes.Take(key)
+		x.kind = uint8(kind)
+		if x.add(at) {
+			x.manner, x.same = manner{}, 0
+		}
+		x.same += uint64(same)
+		x.note(odd, again)
+		lock.Unlock()
+	}
+}
+
+// group notes a click of a fingerprint in a scope and returns how many of the hour came
+// before it.
+func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bool) uint32 {
+	g, _, lock := s.groups.Take(key)
+	defer lock.Unlock()
+	g.kind = uint8(kind)
+	if g.add(at) {
+		g.manner, g.addresses = manner{}, entity.Distinct{}
+	}
+	g.addresses.Add(entity.Mix(addressKey))
+	g.note(odd, again)
+	return g.now - 1
+}
+
+// settle compares the scopes when all clicks are in.
+func (s *survey) settle() {
+	s.settled, s.rates = true, nil
+	s.pairs.Each(func(_ uint64, p *pairHour) {
+		if m := &p.focus[ofPublisher]; p.clicks >= oftenTwice && float64(m.lead) >= mostly*float64(p.clicks) {
+			if x := s.scopes.Find(m.value); x != nil {
+				x.loyal += p.clicks
+			}
+		}
+	})
+	s.scopes.Each(func(key uint64, x *scope) {
+		now, _ := x.in(s.hour)
+		if x.kind != ofSource && now >= max(2, s.policy.GroupClicks) {
+			p := &s.peers[x.kind]
+			p.ranked = append(p.ranked, ranked{key, now})
+		}
+	})
+	for kind := range s.peers {
+		s.compare(&s.peers[kind])
+	}
+	var again []float64
+	s.groups.Each(func(_ uint64, g *group) {
+		if now, _ := g.in(s.hour); g.kind == ofSource && now >= max(2, s.policy.GroupClicks) {
+			again = append(again, float64(g.again)/now)
+		}
+	})
+	if len(again) >= leastPeers {
+		s.again.median, s.again.mad, _ = zscore.MedianMAD(again)
+		s.again.known = true
+	}
+}
+
+// compare keeps the busiest scopes and finds what is usual among them.
+func (s *survey) compare(p *peers) {
+	slices.SortFunc(p.ranked, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.clicks, a.clicks), cmp.Compare(a.key, b.key)) })
+	p.ranked = p.ranked[:min(len(p.ranked), rankedMost)]
+	var one, loyal []float64
+	for _, r := range p.ranked {
+		x := s.scopes.Find(r.key)
+		one, loyal = append(one, x.one()), append(loyal, x.loyalty())
+	}
+	p.one.median, p.one.mad, _ = zscore.MedianMAD(one)
+	p.loyal.median, p.loyal.mad, _ = zscore.MedianMAD(loyal)
+}
+
+// one is the chance that two clicks of the hour have one fingerprint (Simpson, 1949).
+func (x *scope) one() float64 {
+	n := float64(x.now)
+	return float64(2*float64(x.same)) / max(1, float64(n*(n-1)))
+}
+
+// loyalty is the share of the clicks of both hours by visitors who come again and again
+// and to no other publisher.
+func (x *scope) loyalty() float64 {
+	return float64(x.loyal) / max(1, float64(x.now)+float64(x.before))
+}
+
+// against is the robust z-score, never below 0, of a scope's value among its peers'; 0
+// where they are too few. The spread is at least the floor.
+func (p *peers) against(own float64, among usual, floor float64) float64 {
+	if len(p.ranked) < leastPeers {
+		return 0
+	}
+	return max(0, zscore.Robust(own, among.median, among.mad, floor))
+}
+
+// fill writes what the hour says of a click into its vector.
+func (s *survey) fill(v *click.Vector, c *click.Click) {
+	if !s.settled {
+		s.settle()
+	}
+	if c.EventTime/hourMicros != s.hour {
+		return // of the hour before: it only warms the rates
+	}
+	facts := factsKnown
+	keys := scopeKeys(c)
+	addressKey, pairKey := keysOf(judgeSeed, c)
+	if s.firsts >= leastPopulation {
+		facts |= factsPopulation
+	}
+	p := s.pairs.Find(pairKey)
+	if p != nil {
+		s.fillPair(v, p)
+	}
+	if a := s.seats.Find(addressKey); a != nil {
+		s.fillAddress(v, a)
+	}
+	facts |= s.fillGroup(v, fingerprintOf(c, v), &keys)
+	s.fillPublisher(v, keys[ofPublisher], p)
+	if s.aged > 0 {
+		v[SlotFastShare] = float32(s.fast / s.aged)
+	}
+	v[SlotFacts] = float32(facts)
+}
+
+func (s *survey) fillPair(v *click.Vector, p *pairHour) {
+	n := float64(p.clicks)
+	v[SlotHourPair], v[SlotHourFlood] = float32(n), float32(p.flood)
+	fillGaps(v[SlotHourGaps:], &p.gaps)
+	v[SlotHourFocus] = float32(s.focus(&p.focus, n))
+	if s.firsts >= leastPopulation {
+		e := s.expect(p.clicks)
+		v[SlotHourSweep] = float32(max(0, excess(float64(p.targets.Occupied()), e.targets, e.targetsDeviation)))
+	}
+}
+
+func (s *survey) fillAddress(v *click.Vector, a *addressHour) {
+	n := float64(a.clicks)
+	agents := a.agents.Distinct()
+	v[SlotHourAddress], v[SlotHourAgents] = float32(n), float32(agents)
+	v[SlotHourAgentsEven] = float32(float64(n*(n-1)) / max(1, float64(2*float64(float64(a.same)*agents))))
+	fillGaps(v[SlotHourAddrGaps:], &a.gaps)
+	v[SlotHourAddrFocus] = float32(s.focus(&a.focus, n))
+	if s.firsts >= leastPopulation {
+		e := s.expect(a.clicks)
+		v[SlotHourAgentsZ] = float32(excess(float64(a.agents.Occupied()), e.agents, e.agentsDeviation))
+	}
+}
+
+func fillGaps(v []float32, g *entity.Gaps) {
+	v[0], v[1], v[2] = float32(g.Count()), float32(g.Octaves()), float32(g.Typical())
+}
+
+// excess is a number of cells against what was expected, in deviations of at least one.
+func excess(seen, mean, deviation float64) float64 { return float64(seen-mean) / max(1, deviation) }
+
+// expect is cached by the number of clicks: many entities have the same.
+func (s *survey) expect(clicks uint32) expected {
+	e, known := s.expected[clicks]
+	if !known {
+		e.agents, e.agentsDeviation = s.agents.Expect(float64(clicks))
+		e.targets, e.targetsDeviation = s.targets.Expect(float64(clicks))
+		s.expected[clicks] = e
+	}
+	return e
+}
+
+// focus is how unlike chance it is that n clicks meet one publisher, or one campaign,
+// in 8 of 10: the z-score of a binomial count whose probability is the population's.
+func (s *survey) focus(of *[kinds]majority, n float64) (z float64) {
+	if s.firsts < leastPopulation {
+		return 0
+	}
+	for kind := range of {
+		m := &of[kind]
+		if m.value == 0 || float64(m.lead) < mostly*n {
+			continue
+		}
+		p := 1.0
+		if x := s.scopes.Find(m.value); x != nil {
+			p = float64(float64(x.firsts)+1) / float64(s.firsts+2) // Laplace
+		}
+		z = max(z, float64(float64(m.lead)-float64(n*p))/math.Sqrt(max(0.25, float64(n*p*(1-p)))))
+	}
+	return z
+}
+
+// fillGroup writes the slots of the click's fingerprint on its publisher or on its
+// campaign, whichever stands out more, and returns facts about them.
+func (s *survey) fillGroup(v *click.Vector, finger uint64, keys *[kinds + 1]uint64) (facts int) {
+	total := s.scopes.Find(keys[ofSource])
+	all := s.groups.Find(groupKey(keys[ofSource], finger))
+	if total == nil || all == nil {
+		return 0
+	}
+	best := -1.0
+	for kind := range kinds {
+		x, g := s.scopes.Find(keys[kind]), s.groups.Find(groupKey(keys[kind], finger))
+		if keys[kind] == 0 || x == nil || g == nil {
+			continue
+		}
+		if z := s.groupZ(kind, g, x, keys[kind], finger, total, all); z > best {
+			best = z
+			facts = s.writeGroup(v, kind, g, x, total, all)
+		}
+	}
+	if best < s.policy.ZGroup/2 && s.sourceZ(all) > 0 {
+		facts = s.writeGroup(v, ofSource, all, total, total, all)
+	}
+	return facts
+}
+
+// sourceZ is how much more often the visitors of a fingerprint come again, wherever,
+// than those of the source's other fingerprints.
+func (s *survey) sourceZ(all *group) float64 {
+	if all.known {
+		return all.z
+	}
+	all.known, all.seats = true, all.addresses.Count()
+	if n, _ := all.in(s.hour); s.again.known && n >= s.policy.GroupClicks {
+		all.z = max(0, zscore.Robust(float64(all.again)/n, s.again.median, s.again.mad, 0.05))
+	}
+	return all.z
+}
+
+// writeGroup writes one group's slots.
+func (s *survey) writeGroup(v *click.Vector, kind int, g *group, x, total *scope, all *group) (facts int) {
+	n, before := g.in(s.hour)
+	in, inBefore := x.in(s.hour)
+	everything, _ := total.in(s.hour)
+	everywhere, _ := all.in(s.hour)
+	v[SlotGroup], v[SlotGroupAddresses] = float32(n), float32(g.seats)
+	v[SlotGroupShare] = float32(n / max(1, in))
+	v[SlotGroupElsewhere] = float32(elsewhere(everywhere-n, everything-in))
+	v[SlotGroupBefore] = float32(before / max(1, inBefore))
+	v[SlotGroupZ] = float32(g.z)
+	v[SlotGroupOdd] = float32(float64(float64(g.odd)/max(1, n)) - float64((float64(x.odd)-float64(g.odd))/max(1, in-n)))
+	v[SlotScope], v[SlotScopeBefore] = float32(in), float32(inBefore)
+	v[SlotGroupAgain] = float32(float64(g.again) / max(1, n))
+	v[SlotAgain] = float32(elsewhere(float64(total.again)-float64(g.again), everything-n))
+	v[SlotScopeOne], v[SlotScopeOneZ] = float32(x.one()), 0
+	switch kind {
+	case ofSource:
+		return factsSource
+	case ofCampaign:
+		facts |= factsCampaign
+	}
+	if len(s.peers[kind].ranked) >= leastPeers {
+		facts |= factsPeers
+	}
+	v[SlotScopeOneZ] = float32(s.peers[kind].against(x.one(), s.peers[kind].one, 0.05))
+	return facts
+}
+
+// elsewhere is a share with half a click added, so that none seen is not never.
+func elsewhere(clicks, of float64) float64 { return float64(clicks+0.5) / float64(of+1) }
+
+// groupZ is the share of a fingerprint in a scope against its shares in the other scopes
+// of the kind. Where there are too few it is held against the rest of the source, and
+// where there is no rest against nothing.
+func (s *survey) groupZ(kind int, g *group, x *scope, key, finger uint64, total *scope, all *group) float64 {
+	if g.known {
+		return g.z
+	}
+	g.known, g.seats = true, g.addresses.Count()
+	n, _ := g.in(s.hour)
+	in, _ := x.in(s.hour)
+	everything, _ := total.in(s.hour)
+	everywhere, _ := all.in(s.hour)
+	if s.policy.GroupClicks == 0 || n < s.policy.GroupClicks || everything-in < s.policy.GroupClicks {
+		return 0
+	}
+	median, mad, least := elsewhere(everywhere-n, everything-in), 0.0, 0.05
+	if len(s.peers[kind].ranked) >= leastPeers {
+		least = 0.01
+		median, mad = s.shares(kind, key, finger)
+	}
+	usual := max(median, 1/in)
+	floor := max(least, float64(0.25*median), math.Sqrt(float64(usual*(1-usual))/in))
+	g.z = max(0, zscore.Robust(n/in, median, mad, floor))
+	return g.z
+}
+
+// shares are median and MAD of a fingerprint's share in the other ranked scopes.
+func (s *survey) shares(kind int, key, finger uint64) (median, mad float64) {
+	values := make([]float64, 0, rankedMost)
+	for i := range s.peers[kind].ranked {
+		r := &s.peers[kind].ranked[i]
+		if r.key == key {
+			continue
+		}
+		n := 0.0
+		if g := s.groups.Find(groupKey(r.key, finger)); g != nil {
+			n, _ = g.in(s.hour)
+		}
+		values = append(values, n/r.clicks)
+	}
+	median, mad, _ = zscore.MedianMAD(values)
+	return median, mad
+}
+
+// fillPublisher writes how many of the publisher's clicks are those of the same few,
+// against its peers', and how many of the pair's are the publisher's.
+func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
+	x := s.scopes.Find(key)
+	if key == 0 || x == nil {
+		return
+	}
+	v[SlotLoyal] = float32(x.loyalty())
+	if now, _ := x.in(s.hour); now >= max(2, s.policy.GroupClicks) {
+		peers := &s.peers[ofPublisher]
+		v[SlotLoyalZ] = float32(peers.against(x.loyalty(), peers.loyal, 0.04))
+	}
+	if p != nil && p.focus[ofPublisher].value == key {
+		v[SlotHourPairHere] = float32(float64(p.focus[ofPublisher].lead) / float64(p.clicks))
+	}
+}

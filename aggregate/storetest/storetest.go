@@ -51,6 +51,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"CopiesInOneBatch", copiesInOneBatch},
 		{"CopiesAcrossBatches", copiesAcrossBatches},
 		{"RawInsertTwice", rawInsertTwice},
+		{"RawInsertMany", rawInsertMany},
 		{"DuplicateRules", duplicateRules},
 		{"DuplicatesAcrossBatches", duplicatesAcrossBatches},
 		{"OnlyValidConsumes", onlyValidConsumes},

@@ -71,6 +71,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"PassingFailures", passingFailures},
 		{"Letters", letters},
 		{"Replays", replays},
+		{"ReplaysHeal", replaysHeal},
 		{"ReplaysLate", replaysLate},
 		{"Marks", marks},
 		{"MarkCounts", markCounts},

@@ -70,6 +70,14 @@ bench: ## Run the benchmarks; BENCH=regexp, COUNT=n (compare two runs with bin/b
 bench-edge: build ## Measure a gateway beside bare servers, each in a process of its own; ROUNDS=5, FOR=2s, CONNECTIONS=64.
 	@BIN=$(BIN) tools/bench-edge
 
+.PHONY: bench-ingest
+bench-ingest: ## Measure what an aggregator stores beside plain COPY and plain INSERT, in turns, and print the table.
+	@printf '| store | batch | way | rows/s | to the plain way |\n|---|---:|---|---:|---:|\n'
+	@for p in sqlite postgres; do \
+		case $$p in sqlite) run= dir=./aggregate/sqlite;; *) run=tools/services/with dir=./timescale;; esac; \
+		$$run go test -run='^$$' -bench='^BenchmarkIngest$$' -benchtime=1x $$dir | sed -n "s/^ *| /| $$p | /p" || exit 1; \
+	done
+
 .PHONY: bench-logs
 bench-logs: ## Read a million made lines of every log format; LINES=n.
 	CLICKGATE_BENCH_LOG_LINES=$(LINES) go test -count=1 -timeout=30m -run=ManyLines -v ./gateway/rawlog

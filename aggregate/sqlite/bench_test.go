@@ -21,12 +21,11 @@ func BenchmarkIngest(b *testing.B) {
 		storetest.Way{Name: "INSERT-many", Open: open, Write: insertMany})
 }
 
-// insertMany is plainInsert with as many rows a statement as SQLite has parameters for.
+// insertMany is plainInsert with many rows a statement.
 func insertMany(b *testing.B, s aggregate.Store, rows []aggregate.ClickRow) {
-	const most = 700 // of 44 values; SQLITE_MAX_VARIABLE_NUMBER is 32,766
 	err := s.InTx(b.Context(), func(a aggregate.Tx) error {
 		t := a.(*tx)
-		for part := range slices.Chunk(rows, most) {
+		for part := range slices.Chunk(rows, rowsAtOnce) {
 			args := make([]any, 0, len(part)*clickCount)
 			for i := range part {
 				args = clickArgs(args, &part[i], t.now)

@@ -4,38 +4,133 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 
 	"clickgate/aggregate"
 	"clickgate/gateway/click"
 )
 
+// rowsAtOnce is how many rows one statement inserts: more save little.
+const rowsAtOnce = 50
+
+// many repeats the values of an insert of one row, which end it but for tail.
+func many(insert string, columns int, tail string) string {
+	row := "(?" + strings.Repeat(", ?", columns-1) + ")"
+	return insert + " VALUES " + row + strings.Repeat(", "+row, rowsAtOnce-1) + tail
+}
+
 const insertEvidenceSQL = `
 INSERT INTO click_evidence (tenant_id, event_id, id_time, received_at, evidence) VALUES (?, ?, ?, ?, ?)`
+
+var (
+	insertClicksSQL    = many("INSERT INTO clicks ("+clickColumns+")", clickCount, " ON CONFLICT DO NOTHING")
+	insertEvidencesSQL = many("INSERT INTO click_evidence (tenant_id, event_id, id_time, received_at, evidence)", 5, "")
+	insertedBetweenSQL = "SELECT tenant_id, event_id, id_time FROM clicks WHERE rowid > ? AND rowid <= ?"
+)
 
 // InsertClicks implements aggregate.Tx.
 func (t *tx) InsertClicks(ctx context.Context, rows []aggregate.ClickRow) ([]bool, error) {
 	inserted := make([]bool, len(rows))
-	args := make([]any, 0, clickCount)
-	for i := range rows {
+	n := 0
+	for ; n+rowsAtOnce <= len(rows); n += rowsAtOnce {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		r := &rows[i]
-		args = clickArgs(args[:0], r, t.now)
+		if err := t.insertChunk(rows[n:n+rowsAtOnce], n, inserted[n:n+rowsAtOnce]); err != nil {
+			return nil, err
+		}
+	}
+	args := make([]any, 0, clickCount)
+	for i := n; i < len(rows); i++ {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		args = clickArgs(args[:0], &rows[i], t.now)
 		n, err := t.insert("clicks", i, insertClickSQL, args)
 		if err != nil {
 			return nil, err
 		}
 		inserted[i] = n == 1
-		if n == 0 || len(r.Evidence) == 0 {
-			continue
-		}
-		if _, err := t.exec("click evidence", insertEvidenceSQL,
-			r.TenantID, r.EventID[:], r.IDTime, r.ReceivedAt, r.Evidence); err != nil {
-			return nil, err
+	}
+	return inserted, t.insertEvidence(ctx, rows, inserted)
+}
+
+// insertChunk inserts rowsAtOnce rows, of which the first is the one at place of a
+// batch, and notes which were new.
+func (t *tx) insertChunk(rows []aggregate.ClickRow, place int, inserted []bool) error {
+	args := make([]any, 0, rowsAtOnce*clickCount)
+	for i := range rows {
+		args = clickArgs(args, &rows[i], t.now)
+		if err := checkText("clicks", place+i, args[i*clickCount:]); err != nil {
+			return err
 		}
 	}
-	return inserted, nil
+	res, err := t.result("clicks", insertClicksSQL, args...)
+	if err != nil {
+		return fmt.Errorf("rows %d to %d: %w", place, place+len(rows)-1, err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return err
+	}
+	if n == int64(len(rows)) {
+		for i := range inserted {
+			inserted[i] = true
+		}
+		return nil
+	}
+	last, err := res.LastInsertId()
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.tellInserted(rows, last-n, last, inserted)
+}
+
+// tellInserted notes which of rows were inserted: new rows have row ids one behind the
+// other, those behind after, up to last.
+func (t *tx) tellInserted(rows []aggregate.ClickRow, after, last int64, inserted []bool) error {
+	fresh := make(map[aggregate.EventKey]bool, len(rows))
+	err := t.query("inserted clicks", insertedBetweenSQL, func(r *sql.Rows) error {
+		var k aggregate.EventKey
+		var id []byte
+		err := r.Scan(&k.TenantID, &id, &k.IDTime)
+		copy(k.EventID[:], id)
+		fresh[k] = true
+		return err
+	}, after, last)
+	for i := range rows {
+		k := aggregate.KeyOf(rows[i].Click)
+		inserted[i] = fresh[k]
+		delete(fresh, k) // a second row of one key is a copy
+	}
+	return err
+}
+
+// insertEvidence keeps the sealed part of the clicks that are new; so it is new too.
+func (t *tx) insertEvidence(ctx context.Context, rows []aggregate.ClickRow, inserted []bool) error {
+	args := make([]any, 0, 5*rowsAtOnce)
+	for i := range rows {
+		r := &rows[i]
+		if !inserted[i] || len(r.Evidence) == 0 {
+			continue
+		}
+		if args = append(args, r.TenantID, r.EventID[:], r.IDTime, r.ReceivedAt, r.Evidence); len(args) < 5*rowsAtOnce {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := t.exec("click evidence", insertEvidencesSQL, args...); err != nil {
+			return err
+		}
+		args = args[:0]
+	}
+	for ; len(args) > 0; args = args[5:] {
+		if _, err := t.exec("click evidence", insertEvidenceSQL, args[:5]...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // insert checks the text of one row and inserts it.

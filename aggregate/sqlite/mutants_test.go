@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -37,6 +38,8 @@ var mutants = map[string]struct {
 	"kept counts are ignored":    {"LongBoot", func(m *mutantTx) { m.noKept = true }},
 	"the last count replaces":    {"MarkCounts", func(m *mutantTx) { m.lastCount = true }},
 	"the query is forgotten":     {"LongBoot", func(m *mutantTx) { m.noQuery = true }},
+	"attempts undo nothing":      {"Attempts", func(m *mutantTx) { m.noUndo = true }},
+	"attempts undo everything":   {"RejectedRows", func(m *mutantTx) { m.allUndo = true }},
 	"poison is thrown away":      {"Poison", func(m *mutantTx) { m.noPoison = true }},
 	"cancelled batches commit":   {"Cancelled", func(m *mutantTx) { m.deaf = true }},
 
@@ -143,6 +146,7 @@ type mutantTx struct {
 	aggregate.Tx
 	forgiven                                                                       error
 	allNew, noMarking, noMatches, oneTenant, loseMinute, firstMark, noPoison, deaf bool
+	noUndo, allUndo                                                                bool
 	noKept, noQuery, lastCount                                                     bool
 	closingFaults
 }
@@ -212,6 +216,23 @@ func (m *mutantTx) PutMarks(ctx context.Context, p aggregate.Partition, marks []
 		}
 	}
 	return m.Tx.PutMarks(ctx, p, marks)
+}
+
+var errUndo = errors.New("undone though nothing failed")
+
+// Attempt undoes what failed, unless the mutant lets it stay, or what did not fail too.
+func (m *mutantTx) Attempt(ctx context.Context, f func() error) error {
+	switch {
+	case m.noUndo:
+		return rejected(f())
+	case m.allUndo:
+		err := m.Tx.Attempt(ctx, func() error { return cmp.Or(f(), errUndo) })
+		if errors.Is(err, errUndo) {
+			return nil
+		}
+		return err
+	}
+	return m.Tx.Attempt(ctx, f)
 }
 
 func (m *mutantTx) InsertPoison(ctx context.Context, rows []aggregate.PoisonRow) error {

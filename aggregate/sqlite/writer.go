@@ -178,15 +178,24 @@ type tx struct {
 
 // exec runs a prepared statement and returns the number of rows it touched.
 func (t *tx) exec(what, query string, args ...any) (int64, error) {
+	res, err := t.result(what, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// result is exec with all that the driver says.
+func (t *tx) result(what, query string, args ...any) (sql.Result, error) {
 	stmt, err := t.w.prepare(query) //nolint:sqlclosecheck // cached; closed with the writer
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	res, err := stmt.ExecContext(context.Background(), args...)
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", what, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
-	return res.RowsAffected()
+	return res, nil
 }
 
 // query runs a prepared statement and calls f for each row.

@@ -80,6 +80,44 @@ func rawInsertTwice(e *env) {
 	}))
 }
 
+// rawInsertMany: which rows of a large insert are new, with stored ones and copies in
+// between, and evidence of the new ones alone.
+func rawInsertMany(e *env) {
+	insert := func(rows []aggregate.ClickRow) (inserted []bool) {
+		e.must(e.store.InTx(e.ctx(), func(tx aggregate.Tx) (err error) {
+			inserted, err = tx.InsertClicks(e.ctx(), rows)
+			return err
+		}))
+		return inserted
+	}
+	const n = 230
+	var before, rows []aggregate.ClickRow
+	var want []bool
+	for i := range uint64(n) {
+		row := newRow(i+1, base+int64(i)*minute, func(c *click.Click) {
+			if i%5 == 0 {
+				c.Evidence = nil
+			}
+		})
+		stored := i%7 == 0 && i > 60 || i >= 150 && i < 200
+		if stored {
+			before = append(before, again(row, i+1_000))
+		}
+		rows, want = append(rows, row), append(want, !stored)
+		if i == 20 || i == 49 || i == n-1 {
+			rows, want = append(rows, again(row, i+2_000)), append(want, false)
+		}
+	}
+	insert(before)
+	if got := insert(rows); !slices.Equal(got, want) {
+		e.Errorf("new rows are\n%v, want\n%v", got, want)
+	}
+	equal(e, "clicks", e.count("SELECT count(*) FROM clicks"), n)
+	equal(e, "clicks with evidence", e.count("SELECT count(*) FROM click_evidence"), n-n/5)
+	equal(e, "evidence of no click", e.count(`SELECT count(*) FROM click_evidence AS x WHERE NOT EXISTS (
+SELECT 1 FROM clicks AS c WHERE c.tenant_id = x.tenant_id AND c.event_id = x.event_id AND c.id_time = x.id_time AND c.received_at = x.received_at)`), 0)
+}
+
 // tenantsNeverMeet: two tenants with the same ids everywhere.
 func tenantsNeverMeet(e *env) {
 	for i, name := range []string{"acme", "acmf"} {

@@ -192,6 +192,30 @@ func (e *env) replayedClick(want aggregate.ClickRow) {
 	}
 }
 
+// replaysHeal: a whole copy of a poison record comes later, when the store takes it. The
+// books find the event twice, and the replay makes one of it.
+func replaysHeal(e *env) {
+	end := e.refuse("clicks", "NEW.country = '"+refusedCountry+"'", "23514")
+	records := clickRecords(1, 3, 1)
+	e.apply(e.decoded(partition(0), records...))
+	end()
+	e.books(3)
+	whole := *records[1]
+	equal(e, "states of the copy", e.apply(e.decoded(partition(0), &whole)).ByState[click.Valid], int64(1))
+	r, err := aggregate.Books(e.ctx(), e.store, aggregate.LedgerQuery{})
+	e.must(err)
+	if !r.Broken || r.Boots[0].Missing != -1 {
+		e.Errorf("an event that is stored twice: %+v", r.Boots)
+	}
+	e.wantReplay(1, aggregate.Replay{Became: "copy"})
+	r, err = aggregate.Books(e.ctx(), e.store, aggregate.LedgerQuery{})
+	e.must(err)
+	if r.Broken || r.Boots[0].Stored != 3 {
+		e.Errorf("after the replay: %+v", r.Boots)
+	}
+	equal(e, "states", e.totals(), [10]int64{click.Valid: 3})
+}
+
 // replaysLate: a click of a sealed hour is refused, or becomes a late click.
 func replaysLate(e *env) {
 	end := e.refuse("clicks", "NEW.country = '"+refusedCountry+"'", "23514")

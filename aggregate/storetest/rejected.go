@@ -186,7 +186,7 @@ func rejectedCopies(e *env) {
 	equal(e, "malformed", res.ByState[click.Malformed], int64(1))
 	broken := *records[5]
 	broken.Headers = slices.Clone(broken.Headers)
-	broken.Value = append(slices.Clone(broken.Value), 6<<3|0, 1) // source_id as a number
+	broken.Value = append(slices.Clone(broken.Value), 6<<3, 1) // source_id as a number
 	res = e.apply(e.decoded(partition(0), &broken))
 	equal(e, "poison of the broken copy", res.Poison, 1)
 	equal(e, "own copies of the broken copy", res.OwnCopies, 1)

@@ -56,8 +56,8 @@ var Slots = [numSlots]SlotInfo{
 	SlotPairZSelf:      {"pair_z_self", "robust z", "The last minute of address and agent against their own last hour."},
 	SlotPairZPeers:     {"pair_z_peers", "robust z", "The last minute of address and agent against all active pairs."},
 	SlotBaselines:      {"baselines", "bit set", "Which of the z-scores have a baseline: 1 address self, 2 address peers, 4 pair self, 8 pair peers."},
-	SlotAgent:          {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless; +16 when apps carry the library too."},
-	SlotRanges:         {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges."},
+	SlotAgent:          {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless, 5 on no list of browsers, 6 on an own list; +16 when apps carry the library too."},
+	SlotRanges:         {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges, 64 in none of them, 128 a robot's."},
 	SlotAddressMinutes: {"address_minutes", "minutes", "How much of its own past the address has, at most an hour."},
 	SlotModel:          {"model_score", "score", "Isolation forest over the slots before: about 0.5 ordinary, towards 1 easily set apart."},
 	SlotPairMinutes:    {"pair_minutes", "minutes", "How much of their own past address and agent together have, at most an hour."},
@@ -77,6 +77,8 @@ const (
 	rangeTor
 	rangeAccepted
 	rangeVerified
+	rangeSpoofed // this one and the next only on clicks that are givt by it, so that no model ever sees them
+	rangeRobot
 )
 
 const agentInApp = 16
@@ -89,7 +91,8 @@ func fillLists(v *click.Vector, m *givt.Match) {
 	}
 	v[SlotRanges] = bits(
 		flag{m.DataCentre, rangeDataCentre}, flag{m.Relay, rangeRelay}, flag{m.VPN, rangeVPN},
-		flag{m.Tor, rangeTor}, flag{m.Accepted, rangeAccepted}, flag{m.Verified, rangeVerified})
+		flag{m.Tor, rangeTor}, flag{m.Accepted, rangeAccepted}, flag{m.Verified, rangeVerified},
+		flag{m.Spoofed, rangeSpoofed}, flag{m.Robot && !m.Accepted, rangeRobot})
 }
 
 // fillRates writes the slots that depend on the clicks before.

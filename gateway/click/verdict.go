@@ -94,6 +94,9 @@ const (
 	ReasonModel
 	ReasonConfirmed
 	ReasonReleased
+	ReasonCrawlerSpoofed
+	ReasonUnknownAgent
+	ReasonListed
 	NumReasons
 )
 
@@ -106,7 +109,7 @@ type ReasonInfo struct {
 
 var reasonTable = [NumReasons]ReasonInfo{
 	ReasonNone:            {"NONE", ClassInfo, "No reason."},
-	ReasonCrawler:         {"CRAWLER", ClassGIVT, "The agent declares a crawler; the address is not in its published ranges."},
+	ReasonCrawler:         {"CRAWLER", ClassGIVT, "The agent declares a crawler; its address is not verified."},
 	ReasonCrawlerVerified: {"CRAWLER_VERIFIED", ClassGIVT, "The agent declares a crawler and the address is in its published ranges."},
 	ReasonToolAgent:       {"TOOL_AGENT", ClassGIVT, "The agent is a programming tool, not a browser or app."},
 	ReasonHeadless:        {"HEADLESS", ClassGIVT, "The agent is a browser without a screen, driven by a program."},
@@ -132,6 +135,9 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReasonModel:           {"MODEL", ClassSIVT, "The isolation forest sets the click easily apart from ordinary ones."},
 	ReasonConfirmed:       {"CONFIRMED", ClassSIVT, "An analyst confirmed invalid traffic."},
 	ReasonReleased:        {"RELEASED", ClassInfo, "An analyst released the click."},
+	ReasonCrawlerSpoofed:  {"CRAWLER_SPOOFED", ClassGIVT, "The agent declares a crawler whose owner publishes its addresses, and this is none of them."},
+	ReasonUnknownAgent:    {"UNKNOWN_AGENT", ClassGIVT, "The agent is on no list of browsers and apps."},
+	ReasonListed:          {"LISTED", ClassGIVT, "The operator's or tenant's own list, or a list of robots' addresses, names it."},
 	ReasonTruncated:       {"TRUNCATED", ClassInfo, "A text was cut to its documented limit."},
 }
 

@@ -94,8 +94,11 @@ func parseAgent(line string, owners *ownerBits) (Pattern, error) {
 		p.Class, p.InApp = Tool, true
 	case "headless":
 		p.Class = Headless
+	case "invalid":
+		p.Class = Listed
+	case "accepted": // matches and says nothing, so that no later pattern does
 	default:
-		return Pattern{}, fmt.Errorf("class %q is none of crawler, tool, app-library, headless", f[0])
+		return Pattern{}, fmt.Errorf("class %q is none of crawler, tool, app-library, headless, invalid, accepted", f[0])
 	}
 	if f[1] != "-" {
 		var err error

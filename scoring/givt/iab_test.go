@@ -70,7 +70,8 @@ func TestIABIncludeOverShippedLists(t *testing.T) {
 		t.Errorf("an unknown agent is %v by pattern %d", m.Agent, m.Pattern)
 	}
 	if !raceEnabled {
-		if n := testing.AllocsPerRun(100, func() { l.Match(chrome("Pixel 9"), home) }); n != 0 {
+		agent := chrome("Pixel 9")
+		if n := testing.AllocsPerRun(100, func() { l.Match(agent, home) }); n != 0 {
 			t.Errorf("%v allocations", n)
 		}
 	}

@@ -65,6 +65,7 @@ type Source struct {
 	Owner   string // KindCrawlerRanges: whose, as KindAgents lists name it
 	Version string
 	Licence string // SPDX identifier
+	Origin  string // where it comes from
 	Data    []byte // unpacked
 }
 

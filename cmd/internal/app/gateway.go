@@ -88,7 +88,7 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	if err != nil {
 		return err
 	}
-	scorer, err := newScorer(cfg, keys.Oldest, opt.Registry)
+	scorer, err := NewScorer(&cfg.Scoring, keys.Oldest.Seed("scoring"), opt.Registry)
 	if err != nil {
 		return err
 	}
@@ -110,16 +110,18 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	return err
 }
 
-func newScorer(cfg *config.Config, master *seal.Master, reg prometheus.Registerer) (*scoring.Scorer, error) {
+// NewScorer returns a scorer with the lists and the model that the configuration names. The seed is a secret where
+// senders could choose addresses by it.
+func NewScorer(cfg *scoring.Config, seed uint64, reg prometheus.Registerer) (*scoring.Scorer, error) {
 	lists, err := givt.Embedded()
 	if err != nil {
 		return nil, err
 	}
-	scorer, err := scoring.New(cfg.Scoring, lists, master.Seed("scoring"), reg)
+	scorer, err := scoring.New(*cfg, lists, seed, reg)
 	if err != nil {
 		return nil, err
 	}
-	model, err := openModel(cfg.Scoring.Model)
+	model, err := openModel(cfg.Model)
 	if err != nil {
 		return nil, err
 	}

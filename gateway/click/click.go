@@ -152,4 +152,5 @@ type Signals struct {
 	Query          string
 
 	Policy *SourcePolicy // of the click's source; nil: that of the process
+	Lists  *OwnLists     // of the click's tenant; nil: none
 }

@@ -14,7 +14,7 @@ func Entries(s Source) ([]string, error) {
 		return nil, err
 	}
 	var all []string
-	for _, p := range append(b.patterns, b.browsers...) {
+	for _, p := range slices.Concat(b.patterns, b.browsers) {
 		text := fmt.Sprintf("%s\t%s", p.label(), p.Text)
 		if p.start {
 			text += "\tat the start"
@@ -33,8 +33,13 @@ func Entries(s Source) ([]string, error) {
 }
 
 func (p *Pattern) label() string {
-	if p.InApp {
+	switch {
+	case p.InApp:
 		return "app-library"
+	case p.Class == None:
+		return "accepted"
+	case p.Class == Listed:
+		return "invalid"
 	}
 	return p.Class.String()
 }

@@ -140,7 +140,7 @@ func TestListsDiff(t *testing.T) {
 	two := d.write("two.tsv", "headless\t-\tKite/\tx\ntool\t-\tHarrier/\tx\ninvalid\t-\tMerlin/\tx\n")
 	agents := d.write("agents.txt", "Merlin/9\r\nKite/1\n203.0.113.9\tKite/2\nnowhere\tKite/3\nMerlin/1\nHarrier/2\n")
 	v := diff(ExitNegative, one, two, "--kind", "agents", "--agents", agents)
-	want := `[{(file) 2 1 false [headless	Kite/ listed	Merlin/] [tool	Kite/]}] [{TOOL HEADLESS 2 [Kite/1 Kite/2]} {none LISTED_AGENT 2 [Merlin/9 Merlin/1]}]`
+	want := `[{(file) 2 1 false [headless	Kite/ invalid	Merlin/] [tool	Kite/]}] [{TOOL HEADLESS 2 [Kite/1 Kite/2]} {none LISTED_AGENT 2 [Merlin/9 Merlin/1]}]`
 	if got := fmt.Sprint(v.Lists, v.Changes); got != want || v.Clicks != 5 || v.Damaged != 1 || v.Changed != 4 {
 		t.Errorf("%s, %+v", got, v)
 	}

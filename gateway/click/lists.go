@@ -13,6 +13,7 @@ const (
 	maxOwnEntries = 1000 // of each kind
 	minOwnAgent   = 3    // bytes; a shorter text would stand in half of all agents
 	maxOwnAgent   = 256
+	maxOwnText    = 8 << 10 // bytes of all texts of one kind, which bounds the table that finds them
 	minOwnBits4   = 8
 	minOwnBits6   = 16
 )
@@ -53,10 +54,15 @@ func (o *OwnLists) Validate() error {
 		if len(l.entries) > maxOwnEntries {
 			return fmt.Errorf("%s: %d entries, at most %d; use a folder of lists for more", l.key, len(l.entries), maxOwnEntries)
 		}
+		bytes := 0
 		for i, e := range l.entries {
 			if err := l.check(e); err != nil {
 				return fmt.Errorf("%s[%d]: %w", l.key, i, err)
 			}
+			bytes += len(e)
+		}
+		if bytes > maxOwnText && strings.HasSuffix(l.key, "_agents") {
+			return fmt.Errorf("%s: hold %d bytes, at most %d; use a folder of lists for more", l.key, bytes, maxOwnText)
 		}
 	}
 	return nil

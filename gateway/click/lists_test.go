@@ -23,6 +23,7 @@ func TestOwnLists(t *testing.T) {
 		"accepted_agents[1]":                 {AcceptedAgents: []string{"abc", "ab"}},
 		"invalid_agents[0]":                  {InvalidAgents: []string{" abc"}},
 		"invalid_agents: 1001 entries":       {InvalidAgents: slices.Repeat([]string{"abc"}, 1001)},
+		"accepted_agents: hold 8200 bytes":   {AcceptedAgents: slices.Repeat([]string{strings.Repeat("x", 200)}, 41)},
 		"accepted_addresses[0]: \"0.0.0.0/0": {AcceptedAddresses: []string{"0.0.0.0/0"}},
 		"invalid_addresses[0]: \"::/0":       {InvalidAddresses: []string{"::/0"}},
 		"invalid_addresses[1]":               {InvalidAddresses: []string{"192.0.2.1", "192.0.2.1/24"}},

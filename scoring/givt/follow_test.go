@@ -3,6 +3,8 @@ package givt
 import (
 	"bytes"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -17,11 +19,15 @@ import (
 func TestFollower(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		folder := fstest.MapFS{}
+		dir := t.TempDir() // of the disk, which needs no lock between the test and the follower
+		write := func(name string, data []byte) {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 		put := func(file, text string, entries ...string) {
 			for name, f := range folderOf(map[string]string{file: text}, entries...) {
-				f.ModTime = time.Now()
-				folder[name] = f
+				write(name, f.Data)
 			}
 		}
 		put("a", "192.0.2.0/24\n", "a data_centres")
@@ -29,7 +35,7 @@ func TestFollower(t *testing.T) {
 		swaps := 0
 		var log bytes.Buffer
 		reg := prometheus.NewRegistry()
-		f, err := NewFollower(FollowerConfig{Folder: folder, Every: 5 * time.Second, Now: time.Now, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		f, err := NewFollower(FollowerConfig{Folder: os.DirFS(dir), Every: 5 * time.Second, Now: time.Now, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 			Registerer: reg, Swap: func(l *Timeline) { line, swaps = l, swaps+1 }})
 		if err != nil || swaps != 1 {
 			t.Fatal(swaps, err)
@@ -43,7 +49,7 @@ func TestFollower(t *testing.T) {
 		if synctest.Wait(); swaps != 1 {
 			t.Errorf("%d swaps of an unchanged folder", swaps)
 		}
-		folder["a"] = &fstest.MapFile{Data: []byte("198.51.100.0/24\n"), ModTime: time.Now()} // the manifest comes later
+		write("a", []byte("198.51.100.0/24\n")) // the manifest comes later
 		time.Sleep(11 * time.Second)
 		if synctest.Wait(); swaps != 1 || !invalid("192.0.2.1") {
 			t.Error("a file without its manifest took force")
@@ -56,7 +62,9 @@ func TestFollower(t *testing.T) {
 		if synctest.Wait(); swaps != 2 || invalid("192.0.2.1") || !invalid("198.51.100.1") {
 			t.Errorf("%d swaps, the new lists are not in force", swaps)
 		}
-		delete(folder, ManifestName)
+		if err := os.Remove(filepath.Join(dir, ManifestName)); err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(6 * time.Second)
 		if synctest.Wait(); swaps != 2 || !invalid("198.51.100.1") {
 			t.Error("a lost manifest took the lists away")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"clickgate/alerts"
 	"clickgate/cmd/internal/lab"
@@ -53,6 +54,9 @@ func (c *evalNabCmd) Run(s *session) error {
 		return err
 	}
 	folder := lab.DataFolder(c.Dir)
+	if c.Out != "" && inside(folder, c.Out) {
+		return usage(fmt.Errorf("eval nab --out %s: is inside %s, where the next run would take results for series; name a folder beside it", c.Out, folder))
+	}
 	names, err := lab.DataFiles(folder)
 	if err != nil {
 		return err
@@ -80,6 +84,17 @@ func (c *evalNabCmd) Run(s *session) error {
 		return report.WriteJSON(s.Stdout, r)
 	}
 	return r.write(s.Stdout)
+}
+
+// inside reports whether a path is below a folder, or is it.
+func inside(folder, path string) bool {
+	from, err1 := filepath.Abs(folder)
+	to, err2 := filepath.Abs(path)
+	if err1 != nil || err2 != nil {
+		return false
+	}
+	rel, err := filepath.Rel(from, to)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 func (c *evalNabCmd) labels() (lab.Labels, error) {

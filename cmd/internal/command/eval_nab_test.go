@@ -74,6 +74,8 @@ func TestEvalNabOfOtherFolders(t *testing.T) {
 	if stdout, _ := d.run(ExitOK, "eval", "nab", dir); strings.Contains(stdout, "profile") {
 		t.Errorf("scores without labels: %s", stdout)
 	}
+	d.must(ExitUsage, "name a folder beside it", "eval", "nab", dir, "--out", filepath.Join(dir, "scores"))
+	d.run(ExitOK, "eval", "nab", dir, "--out", filepath.Join(d.dir, "..scores"))
 	d.must(ExitUsage, "scores are 0 to 1", "eval", "nab", dir, "--threshold", "2")
 	d.must(ExitNegative, "combined_windows.json", "eval", "nab", dir, "--labels", filepath.Join(dir, "a.csv"))
 	d.must(ExitFailure, "no such file", "eval", "nab", dir, "--labels", filepath.Join(dir, "none"))

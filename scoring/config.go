@@ -13,6 +13,9 @@ type Config struct {
 	// Model is the isolation forest that scores every click: a file that
 	// `clickgate train` made, "embedded" for the demo's, or empty for none.
 	Model string `yaml:"model"`
+	// Lists is a folder of lists of general invalid traffic with a lists.yaml, which
+	// is followed while gateways run; empty for the embedded ones.
+	Lists string `yaml:"lists"`
 	// MaxKeys bounds the entities remembered per table; about 400 bytes each,
 	// reserved at the start and touched as they fill.
 	MaxKeys int `yaml:"max_keys"`

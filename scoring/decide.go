@@ -72,10 +72,20 @@ func givtReasons(p *Policy, flags click.Flags, v *click.Vector, ranges int) (r c
 		r = r.Set(click.ReasonCrawlerVerified)
 	case class == int(givt.Crawler):
 		r = r.Set(click.ReasonCrawler)
+		if ranges&rangeSpoofed != 0 {
+			r = r.Set(click.ReasonCrawlerSpoofed)
+		}
 	case class == int(givt.Headless):
 		r = r.Set(click.ReasonHeadless)
 	case class == int(givt.Tool), class == int(givt.Tool)+agentInApp && p.AppsAreTools:
 		r = r.Set(click.ReasonToolAgent)
+	case class == int(givt.Unlisted):
+		r = r.Set(click.ReasonUnknownAgent)
+	case class == int(givt.Listed):
+		r = r.Set(click.ReasonListed)
+	}
+	if ranges&rangeRobot != 0 {
+		r = r.Set(click.ReasonListed)
 	}
 	if ranges&rangeDataCentre != 0 && ranges&(rangeShared|rangeAccepted) == 0 {
 		r = r.Set(click.ReasonDataCentre)

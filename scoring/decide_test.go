@@ -54,8 +54,15 @@ func TestDecide(t *testing.T) {
 	}{
 		"ordinary": {vector: quiet, state: click.Valid},
 
-		"crawler":             {vector: with(quiet, SlotAgent, float32(givt.Crawler)), state: click.GIVT, reasons: reasons(click.ReasonCrawler)},
-		"verified crawler":    {vector: with(with(quiet, SlotAgent, float32(givt.Crawler)), SlotRanges, rangeVerified), state: click.GIVT, reasons: reasons(click.ReasonCrawlerVerified)},
+		"crawler":          {vector: with(quiet, SlotAgent, float32(givt.Crawler)), state: click.GIVT, reasons: reasons(click.ReasonCrawler)},
+		"verified crawler": {vector: with(with(quiet, SlotAgent, float32(givt.Crawler)), SlotRanges, rangeVerified), state: click.GIVT, reasons: reasons(click.ReasonCrawlerVerified)},
+		"spoofed crawler": {
+			vector: with(with(quiet, SlotAgent, float32(givt.Crawler)), SlotRanges, rangeSpoofed),
+			state:  click.GIVT, reasons: reasons(click.ReasonCrawler, click.ReasonCrawlerSpoofed),
+		},
+		"unlisted agent":      {vector: with(quiet, SlotAgent, float32(givt.Unlisted)), state: click.GIVT, reasons: reasons(click.ReasonUnknownAgent)},
+		"listed agent":        {vector: with(quiet, SlotAgent, float32(givt.Listed)), state: click.GIVT, reasons: reasons(click.ReasonListed)},
+		"robot's address":     {vector: with(quiet, SlotRanges, rangeRobot|rangeRelay), state: click.GIVT, reasons: reasons(click.ReasonListed, click.ReasonRelay)},
 		"headless":            {vector: with(quiet, SlotAgent, float32(givt.Headless)), state: click.GIVT, reasons: reasons(click.ReasonHeadless)},
 		"tool":                {vector: with(quiet, SlotAgent, float32(givt.Tool)), state: click.GIVT, reasons: reasons(click.ReasonToolAgent)},
 		"app library":         {vector: with(quiet, SlotAgent, float32(givt.Tool)+agentInApp), state: click.GIVT, reasons: reasons(click.ReasonToolAgent)},

@@ -24,7 +24,7 @@ import (
 type Scorer struct {
 	policy     Policy
 	policyHash uint64
-	lists      atomic.Pointer[givt.Lists]
+	lists      atomic.Pointer[givt.Timeline]
 	families   *useragent.Parser
 	models     *iforest.Holder
 	entities   *entities
@@ -37,7 +37,7 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 		return nil, err
 	}
 	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), families: useragent.NewParser()}
-	s.lists.Store(lists)
+	s.SwapLists(givt.Always(lists))
 	s.models = iforest.NewHolder(Features, VectorVersion)
 	var err error
 	if s.entities, err = newEntities(entity.Config{Entries: cfg.MaxKeys, Seed: seed}); err != nil {
@@ -47,8 +47,9 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	return s, nil
 }
 
-// SwapLists puts new lists in force for the clicks that follow.
-func (s *Scorer) SwapLists(lists *givt.Lists) { s.lists.Store(lists) }
+// SwapLists puts other lists in force for the clicks that follow; each is judged by
+// those of its event time.
+func (s *Scorer) SwapLists(lists *givt.Timeline) { s.lists.Store(lists) }
 
 // SwapModel puts another isolation forest in force for the clicks that follow, nil
 // for none. A model of other vectors is refused and changes nothing.
@@ -59,8 +60,13 @@ func (s *Scorer) SwapModel(m *iforest.Model) error {
 
 // Score fills c.Verdict and c.AgentFamily. It keeps nothing of c and sig.
 func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
-	lists := s.lists.Load()
-	match := lists.Match(sig.UserAgent, sig.IP)
+	lists := s.lists.Load().At(c.EventTime)
+	match, listsHash := lists.Match(sig.UserAgent, sig.IP), lists.Hash()
+	if sig.Lists != nil {
+		own := givt.OwnOf(sig.Lists)
+		own.Apply(&match, sig.UserAgent, sig.IP)
+		listsHash = own.Hash(listsHash)
+	}
 	v := &c.Verdict
 	v.VectorVersion = VectorVersion
 	fillLists(&v.Vector, &match)
@@ -75,7 +81,7 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	}
 	d := Decide(&policy, c.Flags, &v.Vector)
 	v.State, v.Reasons, v.Score = d.State, v.Reasons|d.Reasons, d.Score
-	v.ListsHash, v.PolicyHash = lists.Hash(), policyHash
+	v.ListsHash, v.PolicyHash = listsHash, policyHash
 	if match.Agent == givt.None {
 		c.AgentFamily = string(s.families.Parse(sig.UserAgent).Browser())
 	}

@@ -1,12 +1,15 @@
 package scoring
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
+	"testing/fstest"
+	"time"
 
 	"clickgate/gateway/click"
 	"clickgate/scoring/givt"
@@ -274,5 +277,38 @@ func BenchmarkScore(b *testing.B) {
 		c.EventTime += 5_000_000
 		s.Score(c, &sigs[i&1023])
 		i++
+	}
+}
+
+// A click is judged by the lists of its own time, and a tenant's lists win.
+func TestListsOfEventTimeAndTenant(t *testing.T) {
+	t.Parallel()
+	s := newScorer(t)
+	folder := fstest.MapFS{
+		"kite": {Data: []byte("tool\t-\tKite/\tx\n")},
+		"lists.yaml": {Data: []byte(fmt.Sprintf("lists: [{file: kite, kind: agents, sha256: %x, activates_at: %s}]",
+			sha256.Sum256([]byte("tool\t-\tKite/\tx\n")), time.UnixMicro(start).UTC().Format(time.RFC3339)))},
+	}
+	v, err := givt.ReadFolder(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := v.Timeline()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SwapLists(line)
+	before, after := s.judge("203.0.113.9", "Kite/1", start-1), s.judge("203.0.113.9", "Kite/1", start)
+	if before.State != click.Valid || after.State != click.GIVT || !after.Reasons.Has(click.ReasonToolAgent) || before.ListsHash == after.ListsHash {
+		t.Errorf("before its time %+v, from then on %+v", before, after)
+	}
+	c, sig := visit("203.0.113.9", "Kite/1", start)
+	sig.Lists = &click.OwnLists{AcceptedAgents: []string{"kite/"}, InvalidAddresses: []string{"203.0.113.10"}}
+	if s.Score(&c, &sig); c.Verdict.State != click.Valid || c.Verdict.ListsHash == after.ListsHash {
+		t.Errorf("accepted by the tenant: %+v", c.Verdict)
+	}
+	sig.IP = netip.MustParseAddr("203.0.113.10")
+	if s.Score(&c, &sig); c.Verdict.State != click.GIVT || !c.Verdict.Reasons.Has(click.ReasonListed) {
+		t.Errorf("invalid by the tenant: %+v", c.Verdict)
 	}
 }

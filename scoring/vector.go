@@ -114,8 +114,8 @@ var Slots = [numSlots]SlotInfo{
 	SlotPairZSelf:      {"pair_z_self", "robust z", "The last minute of address and agent against their own last hour."},
 	SlotPairZPeers:     {"pair_z_peers", "robust z", "The last minute of address and agent against all active pairs."},
 	SlotBaselines:      {"baselines", "bit set", "Which of the z-scores have a baseline: 1 address self, 2 address peers, 4 pair self, 8 pair peers."},
-	SlotAgent:          {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless; +16 when apps carry the library too."},
-	SlotRanges:         {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges."},
+	SlotAgent:          {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless, 5 on no list of browsers, 6 on an own list; +16 when apps carry the library too."},
+	SlotRanges:         {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges, 64 in none of them, 128 a robot's."},
 	SlotAddressMinutes: {"address_minutes", "minutes", "How much of its own past the address has, at most an hour."},
 	SlotPairMinutes:    {"pair_minutes", "minutes", "How much of their own past address and agent together have, at most an hour."},
 	SlotPrefix1m:       {"prefix_clicks_1m", "clicks", "Clicks of the /24 or /48 in the last minute."},
@@ -195,6 +195,8 @@ const (
 	rangeTor
 	rangeAccepted
 	rangeVerified
+	rangeSpoofed // this one and the next only on clicks that are givt by it, so that no model ever sees them
+	rangeRobot
 )
 
 // rangeShared are the ranges behind which one address is many people.
@@ -229,7 +231,8 @@ func fillLists(v *click.Vector, m *givt.Match) {
 	}
 	v[SlotRanges] = bits(
 		flag{m.DataCentre, rangeDataCentre}, flag{m.Relay, rangeRelay}, flag{m.VPN, rangeVPN},
-		flag{m.Tor, rangeTor}, flag{m.Accepted, rangeAccepted}, flag{m.Verified, rangeVerified})
+		flag{m.Tor, rangeTor}, flag{m.Accepted, rangeAccepted}, flag{m.Verified, rangeVerified},
+		flag{m.Spoofed, rangeSpoofed}, flag{m.Robot && !m.Accepted, rangeRobot})
 }
 
 // fillRates writes the slots that depend on how often address and pair clicked before.

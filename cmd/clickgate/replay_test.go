@@ -315,7 +315,7 @@ func withoutWords(t *testing.T) string {
 
 // listReasons are those that the lists' oracle tells apart, in its order.
 var listReasons = []click.Reason{
-	click.ReasonNoAgent, click.ReasonCrawlerVerified, click.ReasonCrawler, click.ReasonHeadless, click.ReasonToolAgent,
+	click.ReasonNoAgent, click.ReasonCrawlerVerified, click.ReasonCrawler, click.ReasonCrawlerSpoofed, click.ReasonHeadless, click.ReasonToolAgent,
 	click.ReasonDataCentre, click.ReasonHeadRequest,
 }
 

@@ -153,4 +153,5 @@ type Signals struct {
 	IssuedAt       int64 // when the click's token was made out, Unix microseconds; 0 without a token
 
 	Policy *SourcePolicy // of the click's source; nil: that of the process
+	Lists  *OwnLists     // of the click's tenant; nil: none
 }

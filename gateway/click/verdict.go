@@ -110,6 +110,9 @@ const (
 	ReasonCollusion
 	ReasonTooFast
 	ReasonCrowd
+	ReasonCrawlerSpoofed
+	ReasonUnknownAgent
+	ReasonListed
 	NumReasons
 )
 
@@ -122,7 +125,7 @@ type ReasonInfo struct {
 
 var reasonTable = [NumReasons]ReasonInfo{
 	ReasonNone:            {"NONE", ClassInfo, "No reason."},
-	ReasonCrawler:         {"CRAWLER", ClassGIVT, "The agent declares a crawler; the address is not in its published ranges."},
+	ReasonCrawler:         {"CRAWLER", ClassGIVT, "The agent declares a crawler; its address is not verified."},
 	ReasonCrawlerVerified: {"CRAWLER_VERIFIED", ClassGIVT, "The agent declares a crawler and the address is in its published ranges."},
 	ReasonToolAgent:       {"TOOL_AGENT", ClassGIVT, "The agent is a programming tool, not a browser or app."},
 	ReasonHeadless:        {"HEADLESS", ClassGIVT, "The agent is a browser without a screen, driven by a program."},
@@ -159,6 +162,9 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReasonCollusion:       {"PUBLISHER_COLLUSION", ClassSIVT, "The publisher's clicks come again and again from the same few visitors, unlike its peers'."},
 	ReasonTooFast:         {"TOO_FAST", ClassSIVT, "The click came sooner after its ad was made out than a person can see and press it."},
 	ReasonCrowd:           {"CROWD", ClassInfo, "The address is busy, and its agents and publishers are those of a crowd; its rate alone is no reason."},
+	ReasonCrawlerSpoofed:  {"CRAWLER_SPOOFED", ClassGIVT, "The agent declares a crawler whose owner publishes its addresses, and this is none of them."},
+	ReasonUnknownAgent:    {"UNKNOWN_AGENT", ClassGIVT, "The agent is on no list of browsers and apps."},
+	ReasonListed:          {"LISTED", ClassGIVT, "The operator's or tenant's own list, or a list of robots' addresses, names it."},
 	ReasonTruncated:       {"TRUNCATED", ClassInfo, "A text was cut to its documented limit."},
 }
 

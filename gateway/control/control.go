@@ -32,6 +32,8 @@ type Tenant struct {
 	Landing *edge.AllowList // hosts that untokened clicks may be sent to
 	// Edge is the source of /c and /b clicks whose token names the tenant.
 	Edge *Source
+	// Lists are its own lists of agents and addresses; nil: none.
+	Lists *click.OwnLists
 
 	campaigns map[string]*Campaign
 	sources   []*Source

@@ -32,6 +32,8 @@ type TenantEntry struct {
 	TokenKeys    []TokenKeyEntry `yaml:"token_keys"`
 	Sources      []SourceEntry   `yaml:"sources"`
 	Campaigns    []CampaignEntry `yaml:"campaigns"`
+	// Lists name agents and addresses that are accepted or invalid, whatever other lists say.
+	Lists *click.OwnLists `yaml:"lists"`
 }
 
 // TokenKeyEntry is a token key: 32 bytes in base64, or the path of a file that
@@ -137,7 +139,12 @@ func (s *Snapshot) addTenant(e *TenantEntry) error {
 	if err != nil {
 		return fmt.Errorf("landing_hosts: %w", err)
 	}
-	t := &Tenant{ID: e.ID, Landing: landing, campaigns: map[string]*Campaign{}}
+	t := &Tenant{ID: e.ID, Landing: landing, Lists: e.Lists, campaigns: map[string]*Campaign{}}
+	if e.Lists != nil {
+		if err := e.Lists.Validate(); err != nil {
+			return fmt.Errorf("lists.%w", err)
+		}
+	}
 	for i := range e.TokenKeys {
 		if err := s.addTokenKey(t, &e.TokenKeys[i]); err != nil {
 			return fmt.Errorf("token_keys[%d]: %w", i, err)

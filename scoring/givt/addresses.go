@@ -18,6 +18,7 @@ const (
 	inVPN
 	inTor
 	isAccepted
+	isRobot
 	ownerShift = 16
 )
 

@@ -119,6 +119,8 @@ func TestBadRows(t *testing.T) {
 		{KindDataCentres, "192.0.2.1/24"}, {KindDataCentres, "0.0.0.0/0"}, {KindDataCentres, "10.0.0.0/7"},
 		{KindDataCentres, "::/8"}, {KindDataCentres, "1.2.3"}, {KindDataCentres, "1.2.3.4/33"},
 		{KindDataCentres, "fe80::1%eth0"}, {KindTorExits, "fingerprint, ipaddr, port"}, {KindVPNs, "AS3223"},
+		{KindRobots, "192.0.2.1/24"}, {KindIABAddresses, "192.0.2.1/4"}, {KindIABInclude, "mozilla"}, {KindIABInclude, "mozilla|yes"},
+		{KindIABInclude, "|1"}, {KindIABExclude, "bot|1|x||2|maybe"}, {KindIABExclude, "bot|1|2|3|4|0|6|7"},
 		{KindDataCentreRanges, "1.2.3.4"}, {KindDataCentreRanges, "1.2.3.9,1.2.3.4,x"},
 		{KindDataCentreRanges, "1.2.3.4,::1,x"}, {KindDataCentreRanges, "0.0.0.0,255.255.255.255,x"},
 		{KindAgents, "crawler\t-\tabc"}, {KindAgents, "robot\t-\tabcd\tx"}, {KindAgents, "crawler\t-\t(\tx"},

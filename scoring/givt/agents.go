@@ -1,6 +1,9 @@
 package givt
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // MaxAgent is how many bytes of an agent are read. The longest real one known to the tests has 492; the bound keeps
 // the cost of a hostile one near that of a usual one.
@@ -15,7 +18,23 @@ type Pattern struct {
 	Text  string // RE2
 	URL   string // where its owner describes it, when known
 	List  string // name of the list it comes from
-	owner uint16 // bits of owners whose published addresses verify it
+
+	owner  uint16   // bits of owners whose published addresses verify it
+	plain  bool     // Text is no expression but a text to find, ASCII letters folded
+	start  bool     // plain, and only at the agent's start
+	except []string // folded; an agent that holds one of these does not match (IAB exclude list)
+}
+
+func (p *Pattern) variants() ([]variant, error) {
+	if p.plain {
+		return []variant{{literal: fold(p.Text), folded: true, start: p.start}}, nil
+	}
+	return compile(p.Text)
+}
+
+// excused reports whether the agent holds an exception of the pattern.
+func (p *Pattern) excused(agent string) bool {
+	return slices.ContainsFunc(p.except, func(e string) bool { return containsFold(agent, e) })
 }
 
 // agents answers what an agent says about itself. Immutable.
@@ -33,7 +52,7 @@ func newAgents(patterns []Pattern, phrases []string) (*agents, error) {
 	var literals []string
 	index, expressions := map[string]int{}, 0
 	for id, p := range patterns {
-		vs, err := compile(p.Text)
+		vs, err := p.variants()
 		if err != nil {
 			return nil, err
 		}
@@ -85,6 +104,9 @@ func (a *agents) match(agent string) (pattern int32, owners uint16) {
 				if isCovered(&covered, from, pos) || v.re != nil && !first(&tried, v.reIndex) || !v.holds(text, from, pos, whole) {
 					continue
 				}
+				if a.patterns[v.pattern].excused(text) {
+					continue
+				}
 				owners |= a.patterns[v.pattern].owner
 				if pattern < 0 || v.pattern < pattern {
 					pattern = v.pattern
@@ -93,6 +115,12 @@ func (a *agents) match(agent string) (pattern int32, owners uint16) {
 		}
 	}
 	return pattern, owners
+}
+
+// holds reports whether any pattern matches.
+func (a *agents) holds(agent string) bool {
+	pattern, _ := a.match(agent)
+	return pattern >= 0
 }
 
 // cover marks the bytes of handset phrases that stand as whole words, with the separator that follows, which patterns
@@ -119,6 +147,20 @@ func isCovered(covered *[MaxAgent/64 + 1]uint64, from, to int) bool {
 		}
 	}
 	return true
+}
+
+// containsFold reports whether text holds a folded literal, ASCII letters folded.
+func containsFold(text, literal string) bool {
+	for from := 0; from+len(literal) <= len(text); from++ {
+		n := 0
+		for n < len(literal) && foldByte(text[from+n]) == literal[n] {
+			n++
+		}
+		if n == len(literal) {
+			return true
+		}
+	}
+	return false
 }
 
 func first(tried *[maxExpressions / 64]uint64, i int) bool {

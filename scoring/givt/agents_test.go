@@ -103,6 +103,9 @@ func TestReasons(t *testing.T) {
 		if m.Verified != (c.want == VerifiedCrawler) {
 			t.Errorf("%q from %s: verified %t", c.agent, c.ip, m.Verified)
 		}
+		if m.Spoofed != (c.want == UnverifiedCrawler) { // all of these name an owner who publishes
+			t.Errorf("%q from %s: spoofed %t", c.agent, c.ip, m.Spoofed)
+		}
 	}
 	if p, ok := l.Pattern(l.Match(googlebot, home).Pattern); !ok || p.Text != "Googlebot" || p.List != "agents.tsv" {
 		t.Errorf("pattern of Googlebot: %+v, %t", p, ok)

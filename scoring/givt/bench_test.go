@@ -2,8 +2,11 @@ package givt
 
 import (
 	"net/netip"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 var benchAgents = map[string]string{
@@ -36,6 +39,43 @@ func BenchmarkMatchCorpus(b *testing.B) {
 		l.Match(corpus[i%len(corpus)].agent, ip)
 		i += 7
 	}
+}
+
+// BenchmarkAgainstEachPattern shows what looking for all patterns at once is worth: the same agents by one pass, and by
+// trying every expression until one matches.
+func BenchmarkAgainstEachPattern(b *testing.B) {
+	patterns := listsOf(b).agents.patterns
+	a, err := newAgents(patterns, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	each := make([]*regexp.Regexp, len(patterns))
+	for i, p := range patterns {
+		each[i] = regexp.MustCompile(p.Text)
+	}
+	var sample []string
+	for i, c := range agentsOf(b) {
+		if i%997 == 0 {
+			sample = append(sample, trim(c.agent))
+		}
+	}
+	pass, tries := time.Duration(0), time.Duration(0)
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, agent := range sample {
+			start := time.Now()
+			got, _ := a.match(agent)
+			pass += time.Since(start)
+			start = time.Now()
+			want := int32(slices.IndexFunc(each, func(re *regexp.Regexp) bool { return re.MatchString(agent) }))
+			tries += time.Since(start)
+			if got != want {
+				b.Fatalf("%q: pattern %d, trying each says %d", agent, got, want)
+			}
+		}
+	}
+	b.ReportMetric(float64(tries)/float64(pass), "times-slower-each")
+	b.ReportMetric(float64(pass.Nanoseconds())/float64(b.N*len(sample)), "ns/agent")
 }
 
 func BenchmarkEmbedded(b *testing.B) {

@@ -62,6 +62,10 @@ func FuzzLists(f *testing.F) {
 	f.Add(uint8(KindAgents), "crawler\tgoogle\tGoogle[bB]ot\tx\n")
 	f.Add(uint8(KindDrops), "abc\twhy")
 	f.Add(uint8(KindHandsets), "CUBOT\nM bot")
+	f.Add(uint8(KindRobots), "192.0.2.0/24")
+	f.Add(uint8(KindIABAddresses), "192.0.2.7/24")
+	f.Add(uint8(KindIABInclude), "mozilla/|1|1\nkite|0|0|01/31/2026\n")
+	f.Add(uint8(KindIABExclude), "robot|1|cubot, robotics||2|0|\n")
 	f.Add(uint8(KindCrawlers), `[{"pattern":"abc","tags":["http-library"]}]`)
 	f.Fuzz(func(t *testing.T, kind uint8, data string) {
 		l, err := Load([]Source{{Name: "fuzz", Kind: Kind(kind), Owner: "o", Data: []byte(data)}})
@@ -75,7 +79,7 @@ func FuzzLists(f *testing.F) {
 			if p != p.Masked() || p.Addr().Is4In6() {
 				t.Errorf("%s is not canonical", p)
 			}
-			if m := l.Match(data, p.Addr()); !(m.DataCentre || m.Relay || m.VPN || m.Tor || m.Accepted || kind == uint8(KindCrawlerRanges)) {
+			if m := l.Match(data, p.Addr()); !(m.DataCentre || m.Relay || m.VPN || m.Tor || m.Accepted || m.Robot || kind == uint8(KindCrawlerRanges)) {
 				t.Errorf("%s is in no list", p)
 			}
 		}

@@ -11,10 +11,12 @@ const (
 	Crawler                    // names itself a crawler, monitor, preview or other robot
 	Tool                       // an HTTP library or command line client
 	Headless                   // a browser run by a program
+	Unlisted                   // on no list of browsers and apps, where such a list is in force (IAB include list)
+	Listed                     // on the operator's or tenant's own list of invalid agents
 )
 
 func (c AgentClass) String() string {
-	return [...]string{"none", "no agent", "crawler", "tool", "headless"}[min(c, Headless)]
+	return [...]string{"none", "no agent", "crawler", "tool", "headless", "unlisted", "listed"}[min(c, Listed)]
 }
 
 // Reason is why a click is general invalid traffic; the empty one is that the lists do not say so.
@@ -25,6 +27,9 @@ const (
 	UnverifiedCrawler Reason = "CRAWLER_UNVERIFIED" // declared crawler, address not verified
 	ToolAgent         Reason = "TOOL"
 	HeadlessAgent     Reason = "HEADLESS"
+	UnlistedAgent     Reason = "UNKNOWN_AGENT"
+	ListedAgent       Reason = "LISTED_AGENT"   // the agent is on the operator's own list
+	ListedAddress     Reason = "LISTED_ADDRESS" // the address is on a list of robots' addresses
 	DataCentreAddress Reason = "DATA_CENTRE"
 )
 
@@ -40,7 +45,10 @@ type Match struct {
 	VPN        bool
 	Tor        bool // Tor exit
 	Accepted   bool // the operator accepts the address: no address rule applies
+	Robot      bool // the address is on a list of robots' addresses, which no relay suspends
 	Verified   bool // Agent is Crawler, and the address is in the published ranges of an owner it names
+	// Spoofed: Agent is Crawler, and every owner it names who publishes ranges has the known address in none of them.
+	Spoofed bool
 }
 
 // AgentInvalid reports whether the agent alone makes the click general invalid traffic. appsAreTools decides about
@@ -49,10 +57,10 @@ func (m Match) AgentInvalid(appsAreTools bool) bool {
 	return m.Agent >= Crawler && (appsAreTools || !m.InApp)
 }
 
-// AddressInvalid reports whether the address alone does: a data centre's, unless a relay, VPN or Tor list suspends the
-// rule or the operator accepts it.
+// AddressInvalid reports whether the address alone does: a robot's, or a data centre's unless a relay, VPN or Tor list
+// suspends that rule; never one that the operator accepts.
 func (m Match) AddressInvalid() bool {
-	return m.DataCentre && !(m.Relay || m.VPN || m.Tor || m.Accepted)
+	return !m.Accepted && (m.Robot || m.DataCentre && !(m.Relay || m.VPN || m.Tor))
 }
 
 // Reason is the first reason, agent before address, or "".
@@ -64,8 +72,14 @@ func (m Match) Reason(appsAreTools bool) Reason {
 		return UnverifiedCrawler
 	case m.AgentInvalid(appsAreTools) && m.Agent == Tool:
 		return ToolAgent
-	case m.AgentInvalid(appsAreTools):
+	case m.AgentInvalid(appsAreTools) && m.Agent == Headless:
 		return HeadlessAgent
+	case m.AgentInvalid(appsAreTools) && m.Agent == Unlisted:
+		return UnlistedAgent
+	case m.AgentInvalid(appsAreTools):
+		return ListedAgent
+	case m.AddressInvalid() && m.Robot:
+		return ListedAddress
 	case m.AddressInvalid():
 		return DataCentreAddress
 	}
@@ -82,6 +96,8 @@ func (l *Lists) Match(agent string, ip netip.Addr) Match {
 	} else if m.Pattern, owners = l.agents.match(agent); m.Pattern >= 0 {
 		p := &l.agents.patterns[m.Pattern]
 		m.Agent, m.InApp = p.Class, p.InApp
+	} else if l.browsers != nil && !l.browsers.holds(agent) {
+		m.Agent = Unlisted
 	}
 	m.Long = len(agent) > MaxAgent
 	if !ip.IsValid() {
@@ -89,8 +105,11 @@ func (l *Lists) Match(agent string, ip netip.Addr) Match {
 	}
 	f, _ := l.addresses.Lookup(ip.Unmap().WithZone(""))
 	m.DataCentre, m.Relay, m.VPN = f&inDataCentre != 0, f&inRelay != 0, f&inVPN != 0
-	m.Tor, m.Accepted = f&inTor != 0, f&isAccepted != 0
-	m.Verified = m.Agent == Crawler && uint16(f>>ownerShift)&owners != 0
+	m.Tor, m.Accepted, m.Robot = f&inTor != 0, f&isAccepted != 0, f&isRobot != 0
+	if published := owners & l.published; m.Agent == Crawler && published != 0 {
+		m.Verified = uint16(f>>ownerShift)&published != 0
+		m.Spoofed = !m.Verified
+	}
 	return m
 }
 

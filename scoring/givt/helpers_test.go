@@ -60,4 +60,13 @@ func load(t testing.TB, sources ...Source) *Lists {
 	return l
 }
 
+func addr(t testing.TB, s string) netip.Addr {
+	t.Helper()
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
 var home = netip.MustParseAddr("203.0.113.90")

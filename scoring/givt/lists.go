@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/gaissmai/bart"
@@ -26,10 +27,36 @@ const (
 	KindTorExits
 	KindCrawlerRanges // published by Source.Owner
 	KindAccepted      // the operator's own: no address rule applies
+	KindRobots        // addresses of robots: invalid, whatever else the lists say
+	// The three files of the IAB/ABC International Spiders and Bots List, which is licensed and not shipped.
+	KindIABInclude   // agents of browsers and apps: pattern|active|start of string|inactive date
+	KindIABExclude   // agents of robots: pattern|active|exceptions|-|impact|start of string|inactive date
+	KindIABAddresses // prefixes and addresses of robots
+	numKinds
 )
 
+var kindNames = [numKinds]string{"", "crawlers", "agents", "drops", "handsets", "data_centres", "data_centre_ranges",
+	"relays", "vpns", "tor_exits", "crawler_ranges", "accepted", "robots", "iab_include", "iab_exclude", "iab_addresses"}
+
+// String returns the name that a folder's lists.yaml and commands use.
+func (k Kind) String() string {
+	if k == 0 || k >= numKinds {
+		return "unknown"
+	}
+	return kindNames[k]
+}
+
+// ParseKind is the inverse of String. The error names all kinds.
+func ParseKind(name string) (Kind, error) {
+	if i := slices.Index(kindNames[1:], name); i >= 0 {
+		return Kind(i + 1), nil
+	}
+	return 0, fmt.Errorf("kind %q is none of %s", name, strings.Join(kindNames[1:], ", "))
+}
+
 var addressFlags = map[Kind]flags{KindDataCentres: inDataCentre, KindDataCentreRanges: inDataCentre,
-	KindRelays: inRelay, KindVPNs: inVPN, KindTorExits: inTor, KindAccepted: isAccepted}
+	KindRelays: inRelay, KindVPNs: inVPN, KindTorExits: inTor, KindAccepted: isAccepted, KindRobots: isRobot,
+	KindIABAddresses: isRobot}
 
 // Source is one list as it is loaded.
 type Source struct {
@@ -38,6 +65,7 @@ type Source struct {
 	Owner   string // KindCrawlerRanges: whose, as KindAgents lists name it
 	Version string
 	Licence string // SPDX identifier
+	Origin  string // where it comes from
 	Data    []byte // unpacked
 }
 
@@ -52,6 +80,8 @@ type Info struct {
 // Lists is a set of lists ready for Match. Immutable, safe for concurrent use.
 type Lists struct {
 	agents    *agents
+	browsers  *agents // include lists; nil where none is in force
+	published uint16  // owners whose ranges are loaded
 	addresses *bart.Table[flags]
 	info      []Info
 	hash      uint64
@@ -84,7 +114,12 @@ func Load(sources []Source) (*Lists, error) {
 	if l.agents, err = newAgents(b.kept(), slices.Compact(slices.Sorted(slices.Values(b.phrases)))); err != nil {
 		return nil, err
 	}
-	l.addresses = newAddresses(b.entries)
+	if len(b.browsers) > 0 {
+		if l.browsers, err = newAgents(b.browsers, nil); err != nil {
+			return nil, err
+		}
+	}
+	l.addresses, l.published = newAddresses(b.entries), b.published
 	return l, nil
 }
 
@@ -94,9 +129,12 @@ type builder struct {
 	owners   ownerBits
 	patterns []Pattern
 	upstream []bool // by pattern: a KindDrops list may take it out
+	browsers []Pattern
 	drops    []string
 	phrases  []string
 	entries  []flagged
+
+	published uint16
 }
 
 func (b *builder) add(s Source) (entries int, err error) {
@@ -107,6 +145,14 @@ func (b *builder) add(s Source) (entries int, err error) {
 	switch s.Kind {
 	case KindCrawlers, KindAgents:
 		return b.addPatterns(s)
+	case KindIABInclude:
+		browsers, err := parseIAB(s.Name, s.Data, includeRecord)
+		b.browsers = append(b.browsers, browsers...)
+		return len(browsers), err
+	case KindIABExclude:
+		robots, err := parseIAB(s.Name, s.Data, excludeRecord)
+		b.take(robots, false)
+		return len(robots), err
 	case KindDrops:
 		drops, err := parseDrops(s.Name, s.Data)
 		b.drops = append(b.drops, drops...)
@@ -127,11 +173,15 @@ func (b *builder) addPatterns(s Source) (int, error) {
 	} else {
 		patterns, err = parseAgents(s.Name, s.Data, &b.owners)
 	}
+	b.take(patterns, s.Kind == KindCrawlers)
+	return len(patterns), err
+}
+
+func (b *builder) take(patterns []Pattern, upstream bool) {
 	b.patterns = append(b.patterns, patterns...)
 	for range patterns {
-		b.upstream = append(b.upstream, s.Kind == KindCrawlers)
+		b.upstream = append(b.upstream, upstream)
 	}
-	return len(patterns), err
 }
 
 func (b *builder) addAddresses(s Source) (int, error) {
@@ -145,15 +195,19 @@ func (b *builder) addAddresses(s Source) (int, error) {
 			return 0, fmt.Errorf("givt: list %s: %w", s.Name, err)
 		}
 		f = flags(bit) << ownerShift
+		b.published |= bit
 	}
 	if f == 0 {
 		return 0, fmt.Errorf("givt: list %s has the unknown kind %d", s.Name, s.Kind)
 	}
 	var list []netip.Prefix
 	var err error
-	if s.Kind == KindDataCentreRanges {
+	switch s.Kind {
+	case KindDataCentreRanges:
 		list, err = parseRanges(s.Name, s.Data)
-	} else {
+	case KindIABAddresses:
+		list, err = parseIABAddresses(s.Name, s.Data)
+	default:
 		list, err = parsePrefixes(s.Name, s.Data)
 	}
 	for _, p := range list {

@@ -32,9 +32,22 @@ func lines(data []byte) iter.Seq2[int, string] {
 	}
 }
 
-func lineError(name string, line int, err error) error {
-	return fmt.Errorf("givt: list %s, line %d: %w", name, line, err)
+// LineError is a line of a list that cannot be used.
+type LineError struct {
+	List string
+	Line int // from 1
+	Err  error
 }
+
+// Error implements error.
+func (e *LineError) Error() string {
+	return fmt.Sprintf("givt: list %s, line %d: %s", e.List, e.Line, e.Err)
+}
+
+// Unwrap returns what is wrong with the line.
+func (e *LineError) Unwrap() error { return e.Err }
+
+func lineError(name string, line int, err error) error { return &LineError{name, line, err} }
 
 // parseUpstream reads the JSON of crawler-user-agents: an array of objects with pattern, url and tags.
 func parseUpstream(name string, data []byte) ([]Pattern, error) {
@@ -94,8 +107,11 @@ func parseAgent(line string, owners *ownerBits) (Pattern, error) {
 		p.Class, p.InApp = Tool, true
 	case "headless":
 		p.Class = Headless
+	case "invalid":
+		p.Class = Listed
+	case "accepted": // matches and says nothing, so that no later pattern does
 	default:
-		return Pattern{}, fmt.Errorf("class %q is none of crawler, tool, app-library, headless", f[0])
+		return Pattern{}, fmt.Errorf("class %q is none of crawler, tool, app-library, headless, invalid, accepted", f[0])
 	}
 	if f[1] != "-" {
 		var err error

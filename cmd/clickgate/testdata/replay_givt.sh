@@ -126,7 +126,7 @@ BEGIN {
 				verified = 0
 				k = split(owners[a], o, " ")
 				while (k > 0) if (holds(o[k--], number(ip))) verified = 1
-				out = out (verified ? " CRAWLER_VERIFIED" : " CRAWLER")
+				out = out (verified ? " CRAWLER_VERIFIED" : owners[a] == "" ? " CRAWLER" : " CRAWLER CRAWLER_SPOOFED")
 			}
 			else if (class[a] == "headless") out = out " HEADLESS"
 			else if (class[a] == "tool") out = out " TOOL_AGENT"

@@ -63,6 +63,7 @@ type Gateway struct {
 	Name    string // "region/gateway id"
 
 	follower *control.Follower // nil with a plain control file
+	lists    *givt.Follower
 	cleanup  cleanups
 }
 
@@ -89,8 +90,11 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	if err != nil {
 		return err
 	}
-	scorer, err := newScorer(cfg, keys.Oldest, opt.Registry)
+	scorer, err := newScorer(&cfg.Scoring, keys.Oldest.Seed("scoring"), opt.Registry)
 	if err != nil {
+		return err
+	}
+	if err := g.followLists(cfg.Scoring.Lists, scorer, opt); err != nil {
 		return err
 	}
 	if err := g.openLog(ctx, cfg, opt); err != nil {
@@ -117,16 +121,27 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	return err
 }
 
-func newScorer(cfg *config.Config, master *seal.Master, reg prometheus.Registerer) (*scoring.Scorer, error) {
-	lists, err := givt.Embedded()
+// NewScorer returns a scorer with the lists and the model that the configuration names. The seed is a secret where
+// senders could choose addresses by it.
+func NewScorer(cfg *scoring.Config, seed uint64, reg prometheus.Registerer) (*scoring.Scorer, error) {
+	scorer, err := newScorer(cfg, seed, reg)
 	if err != nil {
 		return nil, err
 	}
-	scorer, err := scoring.New(cfg.Scoring, lists, master.Seed("scoring"), reg)
+	return scorer, readLists(cfg.Lists, scorer)
+}
+
+// newScorer is NewScorer with the embedded lists.
+func newScorer(cfg *scoring.Config, seed uint64, reg prometheus.Registerer) (*scoring.Scorer, error) {
+	embedded, err := givt.Embedded()
 	if err != nil {
 		return nil, err
 	}
-	model, err := openModel(cfg.Scoring.Model)
+	scorer, err := scoring.New(*cfg, embedded, seed, reg)
+	if err != nil {
+		return nil, err
+	}
+	model, err := openModel(cfg.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +220,7 @@ func (g *Gateway) Start() error {
 	if g.follower != nil {
 		g.follower.Start()
 	}
+	g.lists.Start()
 	g.Log.Start()
 	return g.Server.Start()
 }

@@ -67,6 +67,7 @@ type cli struct {
 	Review     reviewGroup   `cmd:"" help:"Flagged clicks: look, confirm, release."`
 	DLQ        dlqGroup      `cmd:"" help:"Dead letters: events that could not be read and records that could not be stored."`
 	Invoice    invoiceGroup  `cmd:"" help:"Months that were billed."`
+	Lists      listsGroup    `cmd:"" help:"Lists of general invalid traffic: what is in force, whether new ones are sound, what they would change."`
 	Train      trainCmd      `cmd:"" help:"Train an isolation forest from a table of vectors, or from stored clicks."`
 	Eval       evalGroup     `cmd:"" help:"Measure models on labelled data."`
 	Trace      traceCmd      `cmd:"" help:"Show one event at every stage it passed."`

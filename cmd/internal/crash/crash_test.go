@@ -1,11 +1,13 @@
 package crash
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -85,4 +87,62 @@ func TestShortForm(t *testing.T) {
 	if rep.Status() != Green {
 		t.Errorf("%s", rep.Verdict())
 	}
+}
+
+// TestMistakesApply: the edits fit the source, and the program builds with them.
+func TestMistakesApply(t *testing.T) {
+	if testing.Short() {
+		t.Skip("building a program takes a while; -short leaves it out")
+	}
+	if path := buildMutated(t); len(mutants) < 10 || path == "" {
+		t.Errorf("%d mistakes in %q", len(mutants), path)
+	}
+}
+
+var only = flag.String("crash.mutants", "", "comma-separated mistakes of TestAllMistakes; empty for all, and an honest run")
+
+// TestAllMistakes prints the table of make crash-mutants.
+func TestAllMistakes(t *testing.T) {
+	names := []string{""}
+	for _, m := range mutants {
+		names = append(names, m.name)
+	}
+	if *only != "" {
+		names = strings.Split(*only, ",")
+	}
+	program := buildMutated(t)
+	for _, name := range names {
+		t.Run(cmp.Or(name, "honest"), func(t *testing.T) { wantCaught(t, program, name) })
+	}
+}
+
+// wantCaught wants a mistake to be found by one of its rules, and an honest run to
+// be green.
+func wantCaught(t *testing.T, program, name string) {
+	t.Helper()
+	began := time.Now()
+	rep, err := catch(t, program, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s in %.0f s", rep.Verdict(), time.Since(began).Seconds())
+	if name == "" {
+		if rep.Status() != Green {
+			_ = rep.WriteTable(t.Output())
+			t.Error("an honest run of the mutated program is not green")
+		}
+		return
+	}
+	for _, m := range mutants {
+		if m.name != name {
+			continue
+		}
+		for _, rule := range m.rules {
+			if rep.Failures[rule] > 0 {
+				return
+			}
+		}
+	}
+	_ = rep.WriteTable(t.Output())
+	t.Errorf("%q was not caught by what should catch it", name)
 }

@@ -24,6 +24,10 @@ type harms struct {
 	wires  map[string]int
 	done   map[string]*harm // by process
 	broken map[*Proxy]int   // wires being broken, which overlap
+
+	// zombie is held while an aggregator is stopped: until it comes back the other
+	// one must live, or nobody takes its partitions away from it.
+	zombie sync.Mutex
 }
 
 func newHarms(w *world, began time.Time, progress func(string, ...any)) *harms {
@@ -55,6 +59,8 @@ func (h *harms) inflict(ctx context.Context, f *Fault) {
 	case KillGateway:
 		h.kill(f, pick(h.gateways, f))
 	case KillAggregator:
+		h.zombie.Lock()
+		defer h.zombie.Unlock()
 		h.kill(f, pick(h.aggregators, f))
 	case KillBroker:
 		h.kill(f, pick(h.brokers, f))
@@ -63,6 +69,8 @@ func (h *harms) inflict(ctx context.Context, f *Fault) {
 	case StopGateway:
 		h.stop(ctx, f, pick(h.gateways, f))
 	case StopAggregator:
+		h.zombie.Lock()
+		defer h.zombie.Unlock()
 		h.stop(ctx, f, pick(h.aggregators, f))
 	case StopBroker:
 		h.stop(ctx, f, pick(h.brokers, f))

@@ -13,8 +13,12 @@ type Config struct {
 	MaxRecords  int           `yaml:"max_records"`  // per partition batch
 	MaxWait     time.Duration `yaml:"max_wait"`     // longest wait for a batch to fill on the broker
 	RetryPause  time.Duration `yaml:"retry_pause"`  // between tries while the store is away
-	Close       CloseConfig   `yaml:"close"`
-	Audit       AuditConfig   `yaml:"audit"`
+	// SessionTimeout is how long the partitions of an aggregator that died wait for
+	// another. The store's fence makes a wrong guess harmless, so it may be short;
+	// brokers refuse less than their group.min.session.timeout.ms, 6 s by default.
+	SessionTimeout time.Duration `yaml:"session_timeout"`
+	Close          CloseConfig   `yaml:"close"`
+	Audit          AuditConfig   `yaml:"audit"`
 }
 
 // CloseConfig is how hours are closed.
@@ -30,13 +34,14 @@ type CloseConfig struct {
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{
-		AdminListen: "127.0.0.1:8084",
-		Group:       "clickgate-aggregate",
-		MaxRecords:  5_000,
-		MaxWait:     100 * time.Millisecond,
-		RetryPause:  time.Second,
-		Close:       CloseConfig{Interval: 10 * time.Second, Lease: 5 * time.Minute, Batch: 5_000},
-		Audit:       AuditConfig{Interval: 5 * time.Minute},
+		AdminListen:    "127.0.0.1:8084",
+		Group:          "clickgate-aggregate",
+		MaxRecords:     5_000,
+		MaxWait:        100 * time.Millisecond,
+		RetryPause:     time.Second,
+		SessionTimeout: 10 * time.Second,
+		Close:          CloseConfig{Interval: 10 * time.Second, Lease: 5 * time.Minute, Batch: 5_000},
+		Audit:          AuditConfig{Interval: 5 * time.Minute},
 	}
 }
 
@@ -56,6 +61,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("aggregate.max_wait: %s is out of range; use 1ms to 10s", c.MaxWait)
 	case c.RetryPause < 10*time.Millisecond || c.RetryPause > time.Minute:
 		return fmt.Errorf("aggregate.retry_pause: %s is out of range; use 10ms to 1m", c.RetryPause)
+	case c.SessionTimeout < time.Second || c.SessionTimeout > 5*time.Minute:
+		return fmt.Errorf("aggregate.session_timeout: %s is out of range; use 1s to 5m", c.SessionTimeout)
 	}
 	if err := c.Close.Validate(); err != nil {
 		return err

@@ -11,10 +11,11 @@ import (
 func TestConfig(t *testing.T) {
 	t.Parallel()
 	for key, change := range map[string]func(*aggregate.Config){
-		"aggregate.group":       func(c *aggregate.Config) { c.Group = "" },
-		"aggregate.max_records": func(c *aggregate.Config) { c.MaxRecords = 0 },
-		"aggregate.max_wait":    func(c *aggregate.Config) { c.MaxWait = 0 },
-		"aggregate.retry_pause": func(c *aggregate.Config) { c.RetryPause = 0 },
+		"aggregate.group":           func(c *aggregate.Config) { c.Group = "" },
+		"aggregate.max_records":     func(c *aggregate.Config) { c.MaxRecords = 0 },
+		"aggregate.max_wait":        func(c *aggregate.Config) { c.MaxWait = 0 },
+		"aggregate.retry_pause":     func(c *aggregate.Config) { c.RetryPause = 0 },
+		"aggregate.session_timeout": func(c *aggregate.Config) { c.SessionTimeout = 0 },
 	} {
 		cfg := aggregate.DefaultConfig()
 		if err := cfg.Validate(); err != nil {

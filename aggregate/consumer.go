@@ -116,6 +116,8 @@ func (a *Aggregator) session(ctx context.Context) error {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.AutoCommitMarks(), // offsets in Kafka are for lag tools only
 		kgo.FetchMaxWait(a.cfg.MaxWait),
+		kgo.SessionTimeout(a.cfg.SessionTimeout),
+		kgo.HeartbeatInterval(a.cfg.SessionTimeout / 4),
 		// A position outside the log means lost records: an error, never a reset.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.AdjustFetchOffsetsFn(s.claim),

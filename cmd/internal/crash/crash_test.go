@@ -1,0 +1,148 @@
+package crash
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	seed    = flag.Uint64("crash.seed", 0, "seed of the schedules; 0 takes one from the clock")
+	program = flag.String("crash.program", "", "clickgate to be killed; empty builds it")
+	dir     = flag.String("crash.dir", "", "folder for logs and data, which then stay")
+)
+
+// server returns the PostgreSQL server of the tests.
+func server(t *testing.T) string {
+	t.Helper()
+	dsn := os.Getenv("CLICKGATE_TEST_POSTGRES")
+	if dsn == "" {
+		t.Skip("CLICKGATE_TEST_POSTGRES is not set; `make test` and `make crash` start a server")
+	}
+	return dsn
+}
+
+// clickgate returns the path of the program as it is shipped.
+func clickgate(t *testing.T) string {
+	t.Helper()
+	if *program != "" {
+		return *program
+	}
+	path := filepath.Join(t.TempDir(), "clickgate")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "clickgate/cmd/clickgate").CombinedOutput()
+	if err != nil {
+		t.Fatalf("building clickgate: %v\n%s", err, out)
+	}
+	return path
+}
+
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	if *seed != 0 {
+		return *seed
+	}
+	return uint64(time.Now().UnixNano())
+}
+
+func folder(t *testing.T) string {
+	t.Helper()
+	if *dir != "" {
+		if err := os.MkdirAll(*dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return *dir
+	}
+	return t.TempDir()
+}
+
+// runForm runs a form and prints its report.
+func runForm(t *testing.T, cfg Config) *Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), cfg.Lasts+10*time.Minute)
+	defer cancel()
+	rep, err := Run(ctx, cfg)
+	if err != nil {
+		t.Fatalf("seed %d: %v", cfg.Seed, err)
+	}
+	if err := rep.WriteTable(t.Output()); err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+// TestShortForm is a minute of the real thing: processes, sockets, disks, a server.
+func TestShortForm(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a run takes a minute; -short leaves it out")
+	}
+	cfg := Short()
+	cfg.Seed, cfg.Program, cfg.Postgres, cfg.Kafka, cfg.Dir, cfg.Progress = seedOf(t), clickgate(t), server(t), fakeKafka(), folder(t), t.Output()
+	rep := runForm(t, cfg)
+	if rep.Status() != Green {
+		t.Errorf("%s", rep.Verdict())
+	}
+}
+
+// TestMistakesApply: the edits fit the source, and the program builds with them.
+func TestMistakesApply(t *testing.T) {
+	if testing.Short() {
+		t.Skip("building a program takes a while; -short leaves it out")
+	}
+	if path := buildMutated(t); len(mutants) < 10 || path == "" {
+		t.Errorf("%d mistakes in %q", len(mutants), path)
+	}
+}
+
+var only = flag.String("crash.mutants", "", "comma-separated mistakes of TestAllMistakes; empty for all, and an honest run")
+
+// TestAllMistakes prints the table of make crash-mutants.
+func TestAllMistakes(t *testing.T) {
+	names := []string{""}
+	for _, m := range mutants {
+		names = append(names, m.name)
+	}
+	if *only != "" {
+		names = strings.Split(*only, ",")
+	}
+	program := buildMutated(t)
+	for _, name := range names {
+		t.Run(cmp.Or(name, "honest"), func(t *testing.T) { wantCaught(t, program, name) })
+	}
+}
+
+// wantCaught wants a mistake to be found by one of its rules, and an honest run to
+// be green.
+func wantCaught(t *testing.T, program, name string) {
+	t.Helper()
+	began := time.Now()
+	rep, err := catch(t, program, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%s in %.0f s", rep.Verdict(), time.Since(began).Seconds())
+	if name == "" {
+		if rep.Status() != Green {
+			_ = rep.WriteTable(t.Output())
+			t.Error("an honest run of the mutated program is not green")
+		}
+		return
+	}
+	for _, m := range mutants {
+		if m.name != name {
+			continue
+		}
+		for _, rule := range m.rules {
+			if rep.Failures[rule] > 0 {
+				return
+			}
+		}
+	}
+	_ = rep.WriteTable(t.Output())
+	t.Errorf("%q was not caught by what should catch it", name)
+}

@@ -1,0 +1,190 @@
+package crash
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// edit replaces a text that stands once in a source file.
+type edit struct{ file, old, new string }
+
+// mutant is a seeded mistake, and the rules of which one must find it.
+type mutant struct {
+	name  string
+	rules []string
+	edits []edit
+}
+
+// mutants are edits of the program's own source. A build overlay applies all of
+// them at once to a program of the test's own, where an environment variable
+// chooses one; no other program has them.
+var mutants = []mutant{
+	{"ack before fsync", []string{Lost, Missing, Account}, nil}, // see testdata/overlay/spool.go.txt
+	{"ack at enqueue", []string{Lost, Missing}, []edit{{
+		"gateway/durable/kafka.go", "\tl.waiting.add(e)\n", "\tl.waiting.add(e)\n\tif mistake(\"ack at enqueue\") {\n\t\te.answer(nil)\n\t}\n",
+	}}},
+	{"ack on a producer error", []string{Lost, Missing}, []edit{{
+		"gateway/durable/kafka.go", "\t\te.divert()\n\t}\n\te.close()\n",
+		"\t\tif mistake(\"ack on a producer error\") {\n\t\t\te.answer(nil)\n\t\t} else {\n\t\t\te.divert()\n\t\t}\n\t}\n\te.close()\n",
+	}}},
+	{"failed shipment taken for sent", []string{Lost, Missing}, []edit{{
+		"gateway/durable/forward.go", "\tif err != nil {\n\t\tf.failed =", "\tif err != nil && !mistake(\"failed shipment taken for sent\") {\n\t\tf.failed =",
+	}}},
+	{"spool deleted at produce", []string{Lost, Missing}, []edit{{
+		"gateway/durable/release.go", "\tif len(f.inFlight) > 0 {\n", "\tif len(f.inFlight) > 0 && !mistake(\"spool deleted at produce\") {\n",
+	}}},
+	{"event id minted again at replay", []string{Phantom, Doubled, Twice}, []edit{{
+		"gateway/durable/forward.go", "\te, err := identify(kind, value)\n",
+		"\tif kind == stream.KindClick && mistake(\"event id minted again at replay\") {\n\t\tvalue = mintedAgain(value)\n\t}\n\te, err := identify(kind, value)\n",
+	}}},
+	{"ingest id used again after a start", []string{Twice, Missing, Lost, Account}, []edit{{
+		"gateway/spool/boot.go", "\tboot := max(uint64(now), last+1)\n",
+		"\tboot := max(uint64(now), last+1)\n\tif last > 0 && mistake(\"ingest id used again after a start\") {\n\t\tboot = last\n\t}\n",
+	}}},
+	{"position in another transaction", []string{Lost, Missing}, []edit{
+		{"aggregate/apply.go", "\terr := store.InTx(ctx, func(tx Tx) error {\n",
+			"\tif mistake(\"position in another transaction\") {\n\t\tif err := store.InTx(ctx, func(tx Tx) error {\n" +
+				"\t\t\treturn tx.Advance(ctx, b.Partition, b.Fence, b.First, b.Next)\n\t\t}); err != nil {\n\t\t\treturn res, err\n\t\t}\n\t}\n" +
+				"\terr := store.InTx(ctx, func(tx Tx) error {\n"},
+		{"aggregate/apply.go", "\tif err := tx.Advance(", "\tif mistake(\"position in another transaction\") {\n\t\t// it is there already\n\t} else if err := tx.Advance("},
+	}},
+	{"position from the consumer group", []string{Lost, Missing}, []edit{
+		{"aggregate/claims.go", "\t\t\ts.own(p, c)\n",
+			"\t\t\tif mistake(\"position from the consumer group\") {\n\t\t\t\tc.Next = max(partitions[number].EpochOffset().Offset, 0)\n\t\t\t}\n\t\t\ts.own(p, c)\n"},
+		{"aggregate/consumer.go", "\t\tif err := s.apply(ctx, fetches); err != nil {\n",
+			"\t\tif mistake(\"position from the consumer group\") {\n\t\t\tclient.MarkCommitRecords(fetches.Records()...)\n\t\t\t_ = client.CommitMarkedOffsets(ctx)\n\t\t}\n" +
+				"\t\tif err := s.apply(ctx, fetches); err != nil {\n"},
+	}},
+	{"no fencing", []string{Position}, []edit{{"timescale/ingest.go", "advanceSQL, next,", "unfenced(advanceSQL), next,"}}},
+	{"minute counts of rows that were not new", []string{Counts}, []edit{{
+		"aggregate/apply.go", "\treturn applyDropped(ctx, tx, dropped, counts)\n",
+		"\tif mistake(\"minute counts of rows that were not new\") {\n\t\tfor _, row := range dropped {\n\t\t\tc := newCandidate(row)\n\t\t\tcounts.click(&c)\n\t\t}\n\t}\n" +
+			"\treturn applyDropped(ctx, tx, dropped, counts)\n",
+	}}},
+	{"dead letters dropped", []string{Lost}, []edit{{
+		"aggregate/apply.go", "\tif len(rows) == 0 {\n\t\treturn nil\n\t}\n\tinserted, err := tx.InsertDeadLetters",
+		"\tif len(rows) == 0 || mistake(\"dead letters dropped\") {\n\t\treturn nil\n\t}\n\tinserted, err := tx.InsertDeadLetters",
+	}}},
+	{"redelivery counted as new", []string{Twice}, []edit{{
+		"aggregate/decode.go", "\t\trow := ClickRow{", "\t\tif mistake(\"redelivery counted as new\") {\n\t\t\tc.IDTime = c.ReceivedAt\n\t\t}\n\t\trow := ClickRow{",
+	}}},
+	{"own copy counted as a redelivery", []string{Twice, Doubled}, []edit{{
+		"aggregate/apply.go", "if row.Ingest == stored[i] {", "if row.Ingest == stored[i] && !mistake(\"own copy counted as a redelivery\") {",
+	}}},
+	{"click id billed twice", []string{Billable}, []edit{{
+		"aggregate/secondpass.go", "!have.EventID.IsZero() {", "!have.EventID.IsZero() && !mistake(\"click id billed twice\") {",
+	}}},
+	{"late clicks forgotten", []string{Account}, []edit{{
+		"aggregate/apply.go", "\tif len(late) == 0 {\n", "\tif len(late) == 0 || mistake(\"late clicks forgotten\") {\n",
+	}}},
+}
+
+// lossyEdits make spool files lose what was not synced, where powerCutEnv is set.
+var lossyEdits = []edit{
+	{"gateway/spool/osfs.go", "\treturn f, nil\n}\n\n// Open implements FS.", "\treturn lossy(f), nil\n}\n\n// Open implements FS."},
+	{"gateway/spool/osfs.go", "\treturn osReadFile{f}, nil\n", "\treturn overlaid(f), nil\n"},
+}
+
+// mutated returns the sources that the overlay replaces or adds, by path from root.
+func mutated(root string) (map[string]string, error) {
+	sources := make(map[string]string)
+	edits := lossyEdits
+	for _, m := range mutants {
+		edits = append(edits, m.edits...)
+	}
+	for _, e := range edits {
+		text, ok := sources[e.file]
+		if !ok {
+			b, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(e.file)))
+			if err != nil {
+				return nil, err
+			}
+			text = string(b)
+		}
+		if n := strings.Count(text, e.old); n != 1 {
+			return nil, fmt.Errorf("%s holds %q %d times, not once: the edits of mutants_test.go must follow the source", e.file, e.old, n)
+		}
+		sources[e.file] = strings.Replace(text, e.old, e.new, 1)
+	}
+	for file := range sources {
+		dir := path.Dir(file)
+		helper, err := os.ReadFile("testdata/overlay/mistake.go.txt")
+		if err != nil {
+			return nil, err
+		}
+		sources[dir+"/zz_mistake.go"] = fmt.Sprintf(string(helper), path.Base(dir))
+		more, err := os.ReadFile("testdata/overlay/" + path.Base(dir) + ".go.txt")
+		if err == nil {
+			sources[dir+"/zz_overlay.go"] = string(more)
+		} else if !os.IsNotExist(err) {
+			return nil, err
+		}
+	}
+	return sources, nil
+}
+
+// buildMutated builds clickgate with all mistakes asleep in it.
+func buildMutated(t *testing.T) string {
+	t.Helper()
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources, err := mutated(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	replace := make(map[string]string)
+	for file, text := range sources {
+		to := filepath.Join(dir, strings.ReplaceAll(file, "/", "-"))
+		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		replace[filepath.Join(root, filepath.FromSlash(file))] = to
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "clickgate-mutated")
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", out, "clickgate/cmd/clickgate")
+	if text, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building with the mistakes: %v\n%s", err, text)
+	}
+	return out
+}
+
+// mutantForm is short, and rich in what mistakes are found by.
+func mutantForm() Config {
+	c := Short()
+	c.Form, c.Lasts, c.Rate, c.SpoolBytes = "mutants", 14*time.Second, 60, 8<<20
+	c.Deck = Deck{
+		KillGateway: 4, KillAggregator: 3, KillBroker: 1, KillStore: 2, StopAggregator: 2, RefuseRecords: 3, Doubt: 1, Storm: 2,
+	}
+	c.ReadLimit = 15 * time.Second
+	c.Least = Activity{Acked: 2_000, Kills: 8, Resent: 5, Redelivery: 50, Duplicates: 20, Letters: 20, Valid: 1_000, Spooled: 50}
+	return c
+}
+
+// catch runs a mistake, an honest run for the empty name, and returns its report.
+func catch(t *testing.T, program, mistake string) (*Report, error) {
+	t.Helper()
+	cfg := mutantForm()
+	cfg.Seed, cfg.Program, cfg.Mutated, cfg.Mistake = seedOf(t), program, program, mistake
+	cfg.Postgres, cfg.Kafka, cfg.Dir = server(t), fakeKafka(), t.TempDir()
+	if testing.Verbose() {
+		cfg.Progress = t.Output()
+	}
+	return Run(t.Context(), cfg)
+}

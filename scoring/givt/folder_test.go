@@ -78,14 +78,6 @@ func TestListsOfTheEventTime(t *testing.T) {
 	if got := strings.Join(states, ", "); got != "dc replaced, dc in force, dc planned, agents planned" {
 		t.Error(got)
 	}
-	if n := testing.Benchmark(func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			line.At(day.UnixMicro())
-		}
-	}).AllocsPerOp(); n != 0 {
-		t.Errorf("%d allocations", n)
-	}
 }
 
 // A folder's list of an embedded name takes its place, the embedded one stays in force until then, and other names go

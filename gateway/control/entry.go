@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"clickgate/gateway/click"
+	"clickgate/gateway/edge"
 	"clickgate/gateway/seal"
 
 	"github.com/goccy/go-yaml"
@@ -74,8 +75,8 @@ func (e *Entry) encode(s Sealer) ([]byte, error) {
 // files: a topic must not choose what a gateway opens.
 func decode(value []byte, ring *seal.Ring) (*Entry, error) {
 	var e Entry
-	if err := yaml.UnmarshalWithOptions(value, &e, yaml.Strict()); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, false))
+	if err := edge.UnmarshalYAML(value, &e); err != nil {
+		return nil, err
 	}
 	e.Hash = hashOf(value)
 	switch {
@@ -165,8 +166,8 @@ func ParseFile(b []byte) (*File, *Snapshot, error) {
 		return nil, nil, err
 	}
 	var f File
-	if err := yaml.UnmarshalWithOptions(b, &f, yaml.Strict()); err != nil {
-		return nil, nil, errors.New(yaml.FormatError(err, false, false))
+	if err := edge.UnmarshalYAML(b, &f); err != nil {
+		return nil, nil, err
 	}
 	for i := range f.Tenants {
 		if f.Tenants[i], err = f.Tenants[i].resolve(); err != nil {

@@ -16,8 +16,6 @@ import (
 	"clickgate/gateway/click"
 	"clickgate/gateway/edge"
 	"clickgate/gateway/token"
-
-	"github.com/goccy/go-yaml"
 )
 
 // File is the control file's content. Unknown keys are errors.
@@ -103,8 +101,8 @@ func Load(path string) (*Snapshot, error) {
 // Parse reads a control file's content.
 func Parse(b []byte) (*Snapshot, error) {
 	var f File
-	if err := yaml.UnmarshalWithOptions(b, &f, yaml.Strict()); err != nil {
-		return nil, errors.New(yaml.FormatError(err, false, false))
+	if err := edge.UnmarshalYAML(b, &f); err != nil {
+		return nil, err
 	}
 	return f.snapshot(sha256.Sum256(b))
 }

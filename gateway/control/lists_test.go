@@ -51,3 +51,16 @@ func TestOwnLists(t *testing.T) {
 		}
 	}
 }
+
+// A time that cannot be read is refused: taken for none, it would keep a key alive for ever.
+func TestTimesAreRead(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"tenants:\n  - id: acme\n    token_keys:\n      - {id: 1, key: x, retired: 2026-31-12T00:00:00Z}\n":                   "is no time",
+		"tenants:\n  - id: acme\n    campaigns:\n      - {id: c, advertiser_id: a, rates: [{version: v, from: next week}]}\n": "is no time",
+	} {
+		if _, err := Parse([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}

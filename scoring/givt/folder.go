@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
+	"clickgate/gateway/edge"
 )
 
 // ManifestName is the file of a folder that says which lists are in it.
@@ -67,8 +67,8 @@ func ReadFolder(folder fs.FS) (*Versions, error) {
 		return nil, fmt.Errorf("lists: %w; a folder of lists has a %s that names them", err, ManifestName)
 	}
 	var m Manifest
-	if err := yaml.UnmarshalWithOptions(text, &m, yaml.Strict()); err != nil {
-		return nil, fmt.Errorf("lists: %s: %s", ManifestName, yaml.FormatError(err, false, false))
+	if err := edge.UnmarshalYAML(text, &m); err != nil {
+		return nil, fmt.Errorf("lists: %s: %w", ManifestName, err)
 	}
 	v := &Versions{}
 	for i := range m.Lists {

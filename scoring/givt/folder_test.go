@@ -78,14 +78,6 @@ func TestListsOfTheEventTime(t *testing.T) {
 	if got := strings.Join(states, ", "); got != "dc replaced, dc in force, dc planned, agents planned" {
 		t.Error(got)
 	}
-	if n := testing.Benchmark(func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			line.At(day.UnixMicro())
-		}
-	}).AllocsPerOp(); n != 0 {
-		t.Errorf("%d allocations", n)
-	}
 }
 
 // A folder's list of an embedded name takes its place, the embedded one stays in force until then, and other names go
@@ -145,6 +137,7 @@ func TestBadFolders(t *testing.T) {
 		"unknown kind":      {[]string{"a vpn"}, "", "is none of crawlers, agents"},
 		"unknown key":       {[]string{"a vpns sha1: x"}, "", "unknown field"},
 		"another content":   {nil, "  - {file: a, kind: vpns, sha256: 00}\n", "sha256: the file's is"},
+		"no time":           {[]string{"a vpns activates_at: 2026-11-31T00:00:00Z"}, "", "is no time"},
 		"no hash":           {nil, "  - {file: a, kind: vpns}\n", "sha256"},
 		"no gzip":           {[]string{"b.gz vpns"}, "", "b.gz"},
 		"two at once":       {[]string{"a vpns", "a vpns"}, "", "two versions"},

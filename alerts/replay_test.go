@@ -14,7 +14,7 @@ import (
 func rings(values []float64) (at []int) {
 	r := NewReplay(DefaultSeries())
 	for i, v := range values {
-		if r.Observe(start.Add(time.Duration(i)*5*time.Minute), v) >= 0.5 {
+		if r.Observe(day0.Add(time.Duration(i)*5*time.Minute), v) >= 0.5 {
 			at = append(at, i)
 		}
 	}
@@ -84,10 +84,10 @@ func TestReplayLearnsRecords(t *testing.T) {
 // Scaled and moved values ring at the same points when they are as fine: 0 means nothing to a series of any kind.
 func TestReplayOfQuietSeries(t *testing.T) {
 	t.Parallel()
-	if at := rings(repeated(1500, 45)); len(at) != 0 {
+	if at := rings(times(1500, 45)); len(at) != 0 {
 		t.Errorf("a series that never moves rang at %v", at)
 	}
-	if at := rings(append(repeated(1000, 45), 900, 45)); len(at) != 1 || at[0] != 1000 {
+	if at := rings(append(times(1000, 45), 900, 45)); len(at) != 1 || at[0] != 1000 {
 		t.Errorf("its first move: rang at %v", at)
 	}
 	if at := rings(noise(2500, 11)); len(at) > 8 { // no order, so records are few
@@ -108,7 +108,7 @@ func TestReplayIsFinite(t *testing.T) {
 			if rapid.IntRange(0, 20).Draw(t, "odd") == 0 {
 				v = []float64{math.NaN(), math.Inf(1), math.MaxFloat64}[i%3]
 			}
-			if s := r.Observe(start.Add(time.Duration(i)*time.Minute), v); !(s >= 0 && s <= 1) {
+			if s := r.Observe(day0.Add(time.Duration(i)*time.Minute), v); !(s >= 0 && s <= 1) {
 				t.Fatalf("score %v of %v", s, v)
 			}
 		}

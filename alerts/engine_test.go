@@ -350,14 +350,14 @@ func TestStormIsCheap(t *testing.T) {
 	t.Parallel()
 	h := newHistory(t)
 	storm := func(invalid int64) (rows []aggregate.MinuteCount) {
-		for n := range 4500 {
+		for n := range 2000 {
 			rows = append(rows, row(fmt.Sprint("c", n), fmt.Sprint("p", n), 200, invalid))
 		}
 		return rows
 	}
 	h.pass(16, storm(2)...)
 	h.pass(3, storm(900)...)
-	if len(h.opened) != 1 || len(h.last[h.opened[0]].Series) < 9000 {
+	if len(h.opened) != 1 || len(h.last[h.opened[0]].Series) < 4000 {
 		t.Errorf("%d incidents", len(h.opened))
 	}
 }

@@ -135,6 +135,26 @@ func TestTwoAttacksTwoIncidents(t *testing.T) {
 	}
 }
 
+// TestCalmSeriesJoinNothing: a series that was part of an attack and is calm again
+// draws nothing new into its incident; one that is still strange does.
+func TestCalmSeriesJoinNothing(t *testing.T) {
+	t.Parallel()
+	for calmSince, want := range map[int64]int{0: 1, day0.UnixMicro(): 2} {
+		tr := newTracker(DefaultConfig(), []aggregate.Incident{{
+			ID: "1", TenantID: "acme", OpenedAt: day0.UnixMicro(), Series: []aggregate.IncidentSeries{
+				{Dimension: byCampaign, Key: "spring", Kind: volume, To: calmSince}, {Dimension: byPublisher, Key: "news", Kind: volume},
+			},
+		}})
+		j := Judgement{Minute: day0.UnixMicro() + minuteMicros, cells: map[cell]int64{{"acme", "edge", "spring", "blog"}: 500}}
+		for _, key := range []SeriesKey{{"acme", byPublisher, "news"}, {"acme", byPublisher, "blog"}} {
+			j.Findings = append(j.Findings, Finding{SeriesKey: key, Kind: volume, Score: 9, Events: 500, Excess: 400})
+		}
+		if puts := tr.take(j); len(puts) != want {
+			t.Errorf("calm since %d: %d incidents, want %d", calmSince, len(puts), want)
+		}
+	}
+}
+
 // TestSmallCampaignsOfOneSource: two small campaigns at publishers of their own are
 // attacked at once while the source hardly feels it.
 func TestSmallCampaignsOfOneSource(t *testing.T) {

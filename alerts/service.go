@@ -70,7 +70,7 @@ const (
 func New(cfg Config, dep Dependencies) *Service {
 	s := &Service{cfg: cfg, dep: dep, metrics: newMetrics(dep.Registerer)}
 	s.sender = &sender{
-		store: dep.Store, pager: dep.Pager, calls: int64(dep.Calls), now: dep.Now, logger: dep.Logger, metrics: s.metrics, plan: planPages,
+		store: dep.Store, pager: dep.Pager, calls: max(1, int64(dep.Calls)), now: dep.Now, logger: dep.Logger, metrics: s.metrics, plan: planPages,
 	}
 	return s
 }
@@ -82,6 +82,7 @@ func (s *Service) Start() {
 	s.done.Go(func() {
 		pause := tick
 		for ctx.Err() == nil {
+			begun := s.dep.Now()
 			err := s.term(ctx)
 			s.metrics.leader.Set(0)
 			s.metrics.pending.Set(0)
@@ -92,6 +93,9 @@ func (s *Service) Start() {
 			case ctx.Err() != nil || errors.Is(err, aggregate.ErrLeased):
 				pause = tick
 			default:
+				if s.dep.Now().Sub(begun) > leaseTTL { // it was well for a while
+					pause = tick
+				}
 				s.metrics.errors.Inc()
 				s.dep.Logger.Warn("alerts begin again", "error", err, "in", pause)
 			}

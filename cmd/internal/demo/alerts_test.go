@@ -178,11 +178,12 @@ func (tr *traffic) minutes(after time.Duration) (rows []aggregate.MinuteCount, f
 // incident, within two minutes of its begin, and it resolves.
 func TestAlertsOnTheAttack(t *testing.T) {
 	t.Parallel()
-	var attack time.Time
-	tr := record(t, 12*time.Minute, func(c *Config) { attack = time.Unix(0, 0).Add(c.AttackAfter) })
+	var attack, lasts time.Duration
+	tr := record(t, 12*time.Minute, func(c *Config) { attack, lasts = c.AttackAfter, c.AttackFor })
 	for after := time.Duration(0); after < time.Minute; after += 5 * time.Second {
 		rows, from, to := tr.minutes(after)
 		ids, resolved, opened := map[string]bool{}, 0, int64(0)
+		ends := (after + attack + lasts).Microseconds()
 		for _, p := range alerts.Replay(alerts.DefaultConfig(), rows, from, to) {
 			if !ids[p.ID] {
 				opened = p.UpdatedAt + time.Minute.Microseconds() - from
@@ -190,12 +191,15 @@ func TestAlertsOnTheAttack(t *testing.T) {
 			ids[p.ID] = true
 			if !p.Open() {
 				resolved++
+				if p.ResolvedAt+time.Minute.Microseconds() < from+ends {
+					t.Errorf("begun %s after a minute: resolved before the attack ends", after)
+				}
 			}
 		}
 		if len(ids) != 1 || resolved != 1 {
 			t.Errorf("begun %s after a minute: %d incidents, %d resolved", after, len(ids), resolved)
 		}
-		if late := time.Duration(opened)*time.Microsecond - after - time.Duration(attack.UnixNano()); late > 2*time.Minute || late < 0 {
+		if late := time.Duration(opened)*time.Microsecond - after - attack; late > 2*time.Minute || late < 0 {
 			t.Errorf("begun %s after a minute: rings %s after the attack began", after, late)
 		}
 	}

@@ -190,7 +190,7 @@ func TestLongNames(t *testing.T) {
 			j.Findings = append(j.Findings, Finding{SeriesKey: SeriesKey{"acme", byCampaign, id}, Kind: volume, Score: 20, Observed: 900, Expected: 100, Events: 900, Excess: 800})
 		}
 		j.Findings = append(j.Findings, Finding{SeriesKey: SeriesKey{"acme", byPublisher, ""}, Kind: volume, Score: 20, Observed: 900, Expected: 100, Events: 900, Excess: 800})
-		for n := range 1500 {
+		for n := range 300 {
 			j.Findings = append(j.Findings, Finding{SeriesKey: SeriesKey{"storm", byCampaign, fmt.Sprint(long, n)}, Kind: volume, Score: 20, Events: 900, Excess: 800})
 		}
 		puts := tr.take(j)
@@ -303,6 +303,40 @@ func TestStoreGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// slow is a store whose history takes much longer to read than a lease lasts.
+type slow struct {
+	Store
+	reads atomic.Int64
+}
+
+func (s *slow) HourCounts(ctx context.Context, from, to int64) ([]aggregate.MinuteCount, error) {
+	s.reads.Add(1)
+	time.Sleep(3 * leaseTTL)
+	return s.Store.HourCounts(ctx, from, to)
+}
+
+// TestSlowBeginning: two processes on a large store do not take the lease from each
+// other while they read the past.
+func TestSlowBeginning(t *testing.T) {
+	play(t, func(l *live) {
+		store := &slow{Store: l.store}
+		first, second := l.service(store), l.service(store)
+		first.Start()
+		second.Start()
+		l.run(5)
+		l.attack.Store(true)
+		l.run(3)
+		if n := store.reads.Load(); n != 1 {
+			t.Errorf("the past was read %d times", n)
+		}
+		if len(l.pager.Open()) != 1 {
+			t.Errorf("the attack is not told: %+v", l.pager.Calls())
+		}
+		first.Stop()
+		second.Stop()
+	})
 }
 
 // TestClockJumps: the wall clock of the process is set forward or back; minutes come

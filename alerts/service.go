@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ const (
 func New(cfg Config, dep Dependencies) *Service {
 	s := &Service{cfg: cfg, dep: dep, metrics: newMetrics(dep.Registerer)}
 	s.sender = &sender{
-		store: dep.Store, pager: dep.Pager, calls: int64(dep.Calls), now: dep.Now, logger: dep.Logger, metrics: s.metrics, plan: planPages,
+		store: dep.Store, pager: dep.Pager, calls: max(1, int64(dep.Calls)), now: dep.Now, logger: dep.Logger, metrics: s.metrics, plan: planPages,
 	}
 	return s
 }
@@ -81,6 +82,7 @@ func (s *Service) Start() {
 	s.done.Go(func() {
 		pause := tick
 		for ctx.Err() == nil {
+			begun := s.dep.Now()
 			err := s.term(ctx)
 			s.metrics.leader.Set(0)
 			s.metrics.pending.Set(0)
@@ -91,6 +93,9 @@ func (s *Service) Start() {
 			case ctx.Err() != nil || errors.Is(err, aggregate.ErrLeased):
 				pause = tick
 			default:
+				if s.dep.Now().Sub(begun) > leaseTTL { // it was well for a while
+					pause = tick
+				}
 				s.metrics.errors.Inc()
 				s.dep.Logger.Warn("alerts begin again", "error", err, "in", pause)
 			}
@@ -137,13 +142,8 @@ func (s *Service) term(ctx context.Context) error {
 	defer cancel(nil)
 	var both sync.WaitGroup
 	for what, run := range map[string]func(context.Context) error{
-		"minutes are not judged": func(ctx context.Context) error {
-			if err := s.dep.Store.RenewAlerts(ctx, lease.Fence, s.dep.Now().Add(leaseTTL)); err != nil {
-				return err
-			}
-			return w.advance(ctx)
-		},
-		"pages are not sent": func(ctx context.Context) error { return s.sender.round(ctx, lease.Fence) },
+		"minutes are not judged": w.advance,
+		"pages are not sent":     func(ctx context.Context) error { return s.sender.round(ctx, lease.Fence) },
 	} {
 		both.Go(func() { cancel(s.repeat(ctx, what, run)) })
 	}
@@ -186,6 +186,7 @@ type watch struct {
 	engine   *Engine
 	tracker  *tracker
 	progress *progress
+	renewed  time.Time // when the lease was renewed last
 	looked   time.Time // when marks were read last
 	cut      int64
 }
@@ -205,12 +206,47 @@ func (s *Service) begin(ctx context.Context, lease aggregate.AlertsLease) (*watc
 	}
 	w := &watch{
 		Service: s, fence: lease.Fence, judged: judged, engine: NewEngine(s.cfg), tracker: newTracker(s.cfg, known),
-		progress: newProgress(s.cfg.Patience),
+		progress: newProgress(s.cfg.Patience), renewed: now,
 	}
-	return w, w.remember(ctx)
+	return w, w.keeping(ctx, w.remember)
+}
+
+// keeping renews the lease while f runs, which may take longer than the lease on a
+// large store: two processes would take it from each other for ever.
+func (w *watch) keeping(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var renewing sync.WaitGroup
+	var lost error
+	renewing.Go(func() {
+		for ctx.Err() == nil {
+			if err := w.renew(ctx); errors.Is(err, aggregate.ErrNotLeader) {
+				lost = err
+				cancel()
+			}
+			sleep(ctx, tick)
+		}
+	})
+	err := f(ctx)
+	cancel()
+	renewing.Wait()
+	return cmp.Or(lost, err)
 }
 
 func floorMinute(micros int64) int64 { return micros - micros%minuteMicros }
+
+// renew keeps the lease, with time for two more tries before it runs out.
+func (w *watch) renew(ctx context.Context) error {
+	now := w.dep.Now()
+	if passed := now.Sub(w.renewed); passed >= 0 && passed < leaseTTL/3 {
+		return nil
+	}
+	err := w.dep.Store.RenewAlerts(ctx, w.fence, now.Add(leaseTTL))
+	if err == nil {
+		w.renewed = now
+	}
+	return err
+}
 
 // windows is how many windows of minutes are read at the beginning: enough for a
 // detector to find what crept up and was told.
@@ -250,6 +286,9 @@ func split(rows []aggregate.MinuteCount) map[int64][]aggregate.MinuteCount {
 // advance judges the minutes that are whole.
 func (w *watch) advance(ctx context.Context) error {
 	for ctx.Err() == nil {
+		if err := w.renew(ctx); err != nil {
+			return err
+		}
 		minute := w.judged + minuteMicros
 		w.metrics.behind.Set(w.dep.Now().Sub(time.UnixMicro(minute)).Seconds())
 		whole, err := w.whole(ctx, minute)

@@ -126,7 +126,7 @@ func (f *File) step() time.Duration {
 // Judge replays the series through the detector of the alerts.
 func (f *File) Judge(cfg alerts.SeriesConfig) []float64 {
 	cfg.Detector.Step = f.step()
-	r := alerts.NewReplay(cfg)
+	r := alerts.NewRecorded(cfg)
 	scores := make([]float64, len(f.points))
 	for i, v := range f.points {
 		scores[i] = r.Observe(f.times[i], v)

@@ -76,9 +76,10 @@ func page(list []metric) string {
 	b.WriteString(`# Metrics
 
 Every metric of clickgate, written by ` + "`make generate`" + ` from what the processes register. A gateway and a standalone
-serve them on ` + "`gateway.admin_listen`" + `, an aggregator on ` + "`aggregate.admin_listen`" + `, at ` + "`/metrics`" + `; those of the Go
-runtime (` + "`go_`" + `) and of the process (` + "`process_`" + `) come on top. A counter or histogram with labels appears with its first
-event, so alerts must not wait for a zero. What to watch and what to do is in [operations.md](operations.md#runbook).
+serve them on ` + "`gateway.admin_listen`" + `, an aggregator on ` + "`aggregate.admin_listen`" + `, an alerts process on ` + "`alerts.admin_listen`" + `,
+at ` + "`/metrics`" + `; those of the Go runtime (` + "`go_`" + `) and of the process (` + "`process_`" + `) come on top. A counter or histogram with labels
+appears with its first event, so alerts must not wait for a zero. What to watch and what to do is in
+[operations.md](operations.md#runbook).
 `)
 	component := ""
 	for _, m := range list {

@@ -31,7 +31,7 @@ func registered(t *testing.T) []metric {
 	for _, process := range []struct {
 		name  string
 		start func(*testing.T, *config.Config, *recorder)
-	}{{"aggregate", startAggregate}, {"gateway", startGateway}, {"standalone", startStandalone}} {
+	}{{"aggregate", startAggregate}, {"alerts", startAlerts}, {"gateway", startGateway}, {"standalone", startStandalone}} {
 		r := newRecorder()
 		process.start(t, processConfig(t), r)
 		list, err := r.metrics()
@@ -143,6 +143,23 @@ func startAggregate(t *testing.T, cfg *config.Config, r *recorder) {
 	}
 	t.Cleanup(func() {
 		if err := a.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// startAlerts opens an alerts process. It does not watch, so it needs no PagerDuty.
+func startAlerts(t *testing.T, cfg *config.Config, r *recorder) {
+	cfg.PagerDuty.RoutingKey = strings.Repeat("k", 32)
+	if err := app.Migrate(t.Context(), &cfg.Store); err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.NewAlerts(t.Context(), cfg, options(r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := a.Stop(); err != nil {
 			t.Error(err)
 		}
 	})

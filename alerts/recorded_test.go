@@ -12,7 +12,7 @@ import (
 
 // rings replays values and returns at which points it rang.
 func rings(values []float64) (at []int) {
-	r := NewReplay(DefaultSeries())
+	r := NewRecorded(DefaultSeries())
 	for i, v := range values {
 		if r.Observe(day0.Add(time.Duration(i)*5*time.Minute), v) >= 0.5 {
 			at = append(at, i)
@@ -30,7 +30,7 @@ func noise(n int, seed uint64) []float64 {
 	return out
 }
 
-func TestReplayRingsOnceForASpike(t *testing.T) {
+func TestRecordedRingsOnceForASpike(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(5) {
 		values := noise(1500, seed)
@@ -45,7 +45,7 @@ func TestReplayRingsOnceForASpike(t *testing.T) {
 
 // What drifts by less than one spread a point is seen at the slower pace; a dip as well as a rise; a shift of level
 // rings once, and what is usual since then does not.
-func TestReplayOfShiftsAndDips(t *testing.T) {
+func TestRecordedOfShiftsAndDips(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(i int, v float64) float64{
 		"dip":   func(i int, v float64) float64 { return v - 60 },
@@ -63,7 +63,7 @@ func TestReplayOfShiftsAndDips(t *testing.T) {
 }
 
 // A series whose nature it is to shoot up rings for the first times, not for each.
-func TestReplayLearnsRecords(t *testing.T) {
+func TestRecordedLearnsRecords(t *testing.T) {
 	t.Parallel()
 	values := noise(3000, 3)
 	spikes := 0
@@ -82,7 +82,7 @@ func TestReplayLearnsRecords(t *testing.T) {
 }
 
 // Scaled and moved values ring at the same points when they are as fine: 0 means nothing to a series of any kind.
-func TestReplayOfQuietSeries(t *testing.T) {
+func TestRecordedOfQuietSeries(t *testing.T) {
 	t.Parallel()
 	if at := rings(times(1500, 45)); len(at) != 0 {
 		t.Errorf("a series that never moves rang at %v", at)
@@ -95,7 +95,7 @@ func TestReplayOfQuietSeries(t *testing.T) {
 	}
 }
 
-func TestReplayIsFinite(t *testing.T) {
+func TestRecordedIsFinite(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := DefaultSeries()
@@ -103,7 +103,7 @@ func TestReplayIsFinite(t *testing.T) {
 		if err := cfg.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		r := NewReplay(cfg)
+		r := NewRecorded(cfg)
 		for i, v := range rapid.SliceOfN(rapid.Float64(), 1, 100).Draw(t, "values") {
 			if rapid.IntRange(0, 20).Draw(t, "odd") == 0 {
 				v = []float64{math.NaN(), math.Inf(1), math.MaxFloat64}[i%3]

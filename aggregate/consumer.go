@@ -107,7 +107,10 @@ type session struct {
 
 func (a *Aggregator) session(ctx context.Context) error {
 	s := &session{Aggregator: a, ready: make(chan struct{}), claims: make(map[string]map[int32]*owned)}
+	life, end := context.WithCancel(context.Background())
+	defer end()
 	opts := append([]kgo.Opt{
+		kgo.WithContext(life),
 		kgo.ConsumerGroup(a.cfg.Group),
 		kgo.ConsumeTopics(stream.ClicksTopic, stream.DeadLettersTopic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
@@ -116,6 +119,7 @@ func (a *Aggregator) session(ctx context.Context) error {
 		kgo.FetchMaxWait(a.cfg.MaxWait),
 		kgo.SessionTimeout(a.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(a.cfg.SessionTimeout / 4),
+		kgo.RebalanceTimeout(2 * a.cfg.SessionTimeout), // a member that does not answer holds all others
 		// A position outside the log means lost records: an error, never a reset.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.AdjustFetchOffsetsFn(s.claim),
@@ -128,7 +132,7 @@ func (a *Aggregator) session(ctx context.Context) error {
 	}
 	s.client = client
 	close(s.ready)
-	defer client.CloseAllowingRebalance()
+	defer leave(client, end)
 	for {
 		fetches := client.PollRecords(ctx, a.cfg.MaxRecords)
 		if ctx.Err() != nil {
@@ -145,6 +149,18 @@ func (a *Aggregator) session(ctx context.Context) error {
 		}
 		client.AllowRebalance()
 	}
+}
+
+// leaveTimeout bounds a goodbye. The client waits for a join under way, and a join
+// waits for members that may be dead; whoever leaves without a goodbye is missed
+// after the session timeout.
+const leaveTimeout = 5 * time.Second
+
+// leave closes a client whose life end ends.
+func leave(client *kgo.Client, end context.CancelFunc) {
+	impatience := time.AfterFunc(leaveTimeout, end)
+	defer impatience.Stop()
+	client.CloseAllowingRebalance()
 }
 
 // afterGap is what to do about ErrGap.

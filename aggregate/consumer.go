@@ -109,7 +109,10 @@ type session struct {
 func (a *Aggregator) session(ctx context.Context) error {
 	s := newSession(a)
 	defer a.metrics.goOn()
+	life, end := context.WithCancel(context.Background())
+	defer end()
 	opts := append([]kgo.Opt{
+		kgo.WithContext(life),
 		kgo.ConsumerGroup(a.cfg.Group),
 		kgo.ConsumeTopics(stream.ClicksTopic, stream.DeadLettersTopic),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
@@ -118,6 +121,7 @@ func (a *Aggregator) session(ctx context.Context) error {
 		kgo.FetchMaxWait(a.cfg.MaxWait),
 		kgo.SessionTimeout(a.cfg.SessionTimeout),
 		kgo.HeartbeatInterval(a.cfg.SessionTimeout / 4),
+		kgo.RebalanceTimeout(2 * a.cfg.SessionTimeout), // a member that does not answer holds all others
 		// A position outside the log means lost records: an error, never a reset.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.AdjustFetchOffsetsFn(s.claim),
@@ -130,7 +134,7 @@ func (a *Aggregator) session(ctx context.Context) error {
 	}
 	s.client = client
 	close(s.ready)
-	defer client.CloseAllowingRebalance()
+	defer leave(client, end)
 	for {
 		fetches := s.poll(ctx)
 		if ctx.Err() != nil {
@@ -158,6 +162,19 @@ func newSession(a *Aggregator) *session {
 		claims: make(map[string]map[int32]*owned), stopped: make(map[*owned]bool),
 	}
 }
+
+// leaveTimeout bounds a goodbye. The client waits for a join under way, and a join
+// waits for members that may be dead; whoever leaves without a goodbye is missed
+// after the session timeout.
+const leaveTimeout = 5 * time.Second
+
+// leave closes a client whose life end ends.
+func leave(client *kgo.Client, end context.CancelFunc) {
+	impatience := time.AfterFunc(leaveTimeout, end)
+	defer impatience.Stop()
+	client.CloseAllowingRebalance()
+}
+
 
 // poll waits for records; while a partition stands still, not for ever.
 func (s *session) poll(ctx context.Context) kgo.Fetches {

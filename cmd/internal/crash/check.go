@@ -61,15 +61,16 @@ type Failure struct {
 
 // Rules of Check.
 const (
-	Lost     = "lost"      // acknowledged, and stored nowhere
-	Missing  = "copy lost" // fewer copies than acknowledged ones
-	Doubled  = "double"    // more copies than were sent
-	Twice    = "two rows"  // an event has two click rows, or an ingest id stands twice
-	Billable = "billed twice"
-	Phantom  = "phantom"  // nobody sent it
-	Counts   = "counts"   // minute counts are not the rows
-	Position = "position" // moved back, or not at the end
-	Account  = "account"  // the gateways' account, unknown sequences, poison, open hours
+	Lost      = "lost"      // acknowledged, and stored nowhere
+	Missing   = "copy lost" // fewer copies than acknowledged ones
+	Doubled   = "double"    // more copies than were sent
+	Twice     = "two rows"  // an event has two click rows, or an ingest id stands twice
+	Billable  = "billed twice"
+	Phantom   = "phantom"    // nobody sent it
+	Counts    = "counts"     // minute counts are not the rows
+	Position  = "position"   // moved back, or not at the end
+	BrokeDown = "broke down" // a program panicked
+	Account   = "account"    // the gateways' account, unknown sequences, poison, open hours
 )
 
 // Check compares the senders' account with what is stored, event by event. An empty

@@ -53,10 +53,16 @@ func seedOf(t *testing.T) uint64 {
 func folder(t *testing.T) string {
 	t.Helper()
 	if *dir != "" {
-		if err := os.MkdirAll(*dir, 0o700); err != nil {
+		err := os.MkdirAll(*dir, 0o700)
+		var run string
+		if err == nil {
+			run, err = os.MkdirTemp(*dir, "run-")
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
-		return *dir
+		t.Logf("logs and data in %s", run)
+		return run
 	}
 	return t.TempDir()
 }

@@ -51,7 +51,8 @@ type Fault struct {
 type Deck [numFaults]int
 
 // Plan spreads a deck over a time, in an order and with durations that follow from
-// the seed alone. zombie is how long a stopped aggregator stays away.
+// the seed alone. zombie is how long a stopped aggregator stays away: until
+// the group has given it up, and the other one has its partitions.
 func Plan(seed uint64, deck Deck, lasts, zombie time.Duration) []Fault {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	var plan []Fault

@@ -33,6 +33,10 @@ type process struct {
 // stumblePause is the pause after a life that ended by itself.
 const stumblePause = 300 * time.Millisecond
 
+// stopPatience is how long an orderly end may take; then the process must write its
+// stacks into its log, and die of it.
+const stopPatience = 25 * time.Second
+
 // launch starts the first life.
 func launch(name, logFile string, command func() *exec.Cmd, ready func(context.Context) bool) (*process, error) {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -118,6 +122,8 @@ func (p *process) stop(ctx context.Context) error {
 		_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	}
 	p.mu.Unlock()
+	stacks := time.AfterFunc(stopPatience, func() { p.signal(syscall.SIGQUIT) })
+	defer stacks.Stop()
 	select {
 	case <-p.done:
 		return p.last

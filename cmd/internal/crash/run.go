@@ -90,7 +90,7 @@ func (r *run) harmWhileLoaded(ctx context.Context) {
 	under.Go(func() { r.meters.follow(watching, r.admins[:1]) })
 	var harmed sync.WaitGroup
 	harmed.Go(func() {
-		r.harms.play(ctx, Plan(r.cfg.Seed, r.cfg.Deck, r.cfg.Lasts, r.cfg.Session+time.Second))
+		r.harms.play(ctx, Plan(r.cfg.Seed, r.cfg.Deck, r.cfg.Lasts, 2*r.cfg.Session+2*time.Second))
 	})
 	r.senders.run(ctx, r.cfg.Seed, r.cfg.Rate, r.cfg.Lasts)
 	harmed.Wait()
@@ -230,7 +230,7 @@ func (r *run) strange() (failures []Failure) {
 	}
 	for _, p := range r.processes() {
 		if n := occurrences(p.log.Name(), "panic: ", "fatal error: ", "DATA RACE"); n > 0 {
-			failures = append(failures, Failure{Rule: Account, Text: fmt.Sprintf("%s broke down %d times; see %s", p.name, n, p.log.Name())})
+			failures = append(failures, Failure{Rule: BrokeDown, Text: fmt.Sprintf("%s broke down %d times; see %s", p.name, n, p.log.Name())})
 		}
 	}
 	return failures

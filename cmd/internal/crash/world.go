@@ -163,6 +163,7 @@ func (w *world) run(ctx context.Context, args ...string) (string, error) {
 	for _, set := range w.sets {
 		cmd.Args = append(cmd.Args, "--set", set)
 	}
+	w.seedMistake(cmd)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return string(out), fmt.Errorf("clickgate %s: %w\n%s", args[0], err, out)
@@ -245,10 +246,16 @@ func (w *world) command(n int, name string, sets ...string) func() *exec.Cmd {
 		for _, set := range append(w.sets, sets...) {
 			cmd.Args = append(cmd.Args, "--set", set)
 		}
-		if program == w.cfg.Mutated {
-			cmd.Env = append(os.Environ(), MistakeEnv+"="+w.cfg.Mistake, PowerCutEnv+"=1")
-		}
+		w.seedMistake(cmd)
 		return cmd
+	}
+}
+
+// seedMistake tells a mutated program which mistake to make, and that its disk may
+// lose power.
+func (w *world) seedMistake(cmd *exec.Cmd) {
+	if w.cfg.Mutated != "" && cmd.Args[0] == w.cfg.Mutated {
+		cmd.Env = append(os.Environ(), MistakeEnv+"="+w.cfg.Mistake, PowerCutEnv+"=1")
 	}
 }
 

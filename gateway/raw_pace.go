@@ -35,5 +35,8 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 	n, err := p.body.Read(b)
 	p.left -= n
 	p.waited += time.Since(begun)
+	if err != nil { // what comes next on the connection is not the body's
+		_ = p.conn.SetReadDeadline(p.until)
+	}
 	return n, err
 }

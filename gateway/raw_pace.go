@@ -35,7 +35,7 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 	n, err := p.body.Read(b)
 	p.left -= n
 	p.waited += time.Since(begun)
-	if err != nil { // what comes next on the connection is not the body's
+	if err == io.EOF { //nolint:errorlint // what is read next on the connection is not the body
 		_ = p.conn.SetReadDeadline(p.until)
 	}
 	return n, err

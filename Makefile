@@ -53,7 +53,7 @@ lint: check $(BIN)/.tools ## check, staticcheck, golangci-lint, and shellcheck w
 	$(BIN)/staticcheck ./...
 	$(BIN)/golangci-lint run ./...
 	@if command -v shellcheck >/dev/null; then \
-		shellcheck -x tools/gotest tools/fuzz tools/vuln tools/bench-edge tools/services/{install,with,*.sh} .ci/run; \
+		shellcheck -x tools/gotest tools/fuzz tools/vuln tools/bench-edge tools/bench-overload tools/services/{install,with,*.sh} .ci/run; \
 	else \
 		echo "shellcheck not found (Debian package shellcheck); shell scripts not checked"; \
 	fi
@@ -83,8 +83,9 @@ bench-logs: ## Read a million made lines of every log format; LINES=n.
 	CLICKGATE_BENCH_LOG_LINES=$(LINES) go test -count=1 -timeout=30m -run=ManyLines -v ./gateway/rawlog
 
 .PHONY: bench-overload
-bench-overload: ## Play the overload tests at full length and print their table, then admission's benchmarks.
+bench-overload: ## Play the overload tests at full length and print their table, then overload real gateways, then admission's benchmarks.
 	go test -run='^Test(OverloadTable|OverloadIsBlocking|Step|Stability|Drift|ReplayFlood|NoPaidRefusalBesideLower)$$' -count=1 -v ./gateway/admit -args -overload.full | grep -v '^===\|^ *--- PASS'
+	@BIN=$(BIN) tools/bench-overload
 	go test -run='^$$' -bench=. -benchmem ./gateway/admit
 
 .PHONY: fuzz

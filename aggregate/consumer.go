@@ -175,7 +175,6 @@ func leave(client *kgo.Client, end context.CancelFunc) {
 	client.CloseAllowingRebalance()
 }
 
-
 // poll waits for records; while a partition stands still, not for ever.
 func (s *session) poll(ctx context.Context) kgo.Fetches {
 	if s.standing() == nil {

@@ -232,7 +232,11 @@ func (c *conn) Close() error {
 // CloseWrite ends this side of the connection, as net/http's server does before it
 // waits for its client to go.
 func (c *conn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+	inner := c.Conn
+	if p, ok := inner.(*proxyproto.Conn); ok {
+		inner = p.Raw()
+	}
+	if half, ok := inner.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported

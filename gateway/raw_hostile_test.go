@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,8 +82,8 @@ func hostileRaw() []hostile {
 	}
 }
 
-// bomb is a gzip member a thousand times its size.
-func bomb() string { return string(zipped(strings.Repeat("a", 64<<20))) }
+// bomb is a gzip member that unpacks to a thousand times its size.
+var bomb = sync.OnceValue(func() string { return string(zipped(strings.Repeat("a", 12<<20))) })
 
 // newRawSocketRig is a rig whose listeners are all sockets.
 func newRawSocketRig(tb testing.TB, change func(*Config)) *rig {

@@ -81,7 +81,10 @@ func TestSlowClients(t *testing.T) {
 	r := newSocketRig(t, func(c *Config) {
 		c.Timeouts.Read, c.Timeouts.Write = 2*time.Second, time.Second
 	})
-	const deafClients = 10
+	deafClients := 10
+	if raceEnabled {
+		deafClients = 2
+	}
 	n, kinds := slowClients(t), slowKinds()
 	conns := make([]*net.TCPConn, n)
 	for i := range conns {

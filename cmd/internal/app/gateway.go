@@ -39,6 +39,8 @@ type Options struct {
 	// StoredThrough binds the release of the spool to the store; see
 	// durable.Dependencies. Nil in a cluster, where Kafka is the log.
 	StoredThrough func(ctx context.Context, topic string) (map[int32]int64, error)
+	// Scorer, when set, wraps the scorer: measurements put work of known length there.
+	Scorer func(gateway.Scorer) gateway.Scorer
 }
 
 // Registry is where a process registers its metrics, and what /metrics shows.
@@ -111,8 +113,12 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	if err != nil {
 		return err
 	}
+	var judge gateway.Scorer = scorer
+	if opt.Scorer != nil {
+		judge = opt.Scorer(scorer)
+	}
 	g.Server, err = gateway.New(cfg.Gateway, gateway.Dependencies{
-		Control: g.Control, Log: g.Log, Scorer: scorer,
+		Control: g.Control, Log: g.Log, Scorer: judge,
 		Sealer:     seal.NewSealer(keys.Newest, rand.Reader),
 		Pseudonyms: seal.NewPseudonymizer(keys.Oldest),
 		Now:        time.Now, Entropy: rand.Reader, Logger: opt.Logger,

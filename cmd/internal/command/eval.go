@@ -17,6 +17,7 @@ import (
 
 type evalGroup struct {
 	Iforest evalIforestCmd `cmd:"" name:"iforest" help:"Rank labelled data sets by isolation forests, beside the values of Liu, Ting and Zhou."`
+	Fraud   evalFraudCmd   `cmd:"" name:"fraud" help:"Measure the detectors on simulated traffic with thirteen families of attacks: recall, false positives, time and money."`
 }
 
 type evalIforestCmd struct {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 )
 
 // Range is what a parameter is drawn from, once per seed: uniformly, or uniformly in
@@ -95,7 +96,7 @@ var AttackRanges = [NumFamilies][]Range{
 		{"listed", 0.45, 0.59, false, "of machines in listed data centres", pixalate},
 	},
 	Replay: {
-		{"tokens", 1, 50, true, "tokens", "cases.md 07, and Pixalate Q3 2024: duplicates are 55 % of invalid clicks in apps"},
+		{"tokens", 1, 50, true, "tokens", "Pixalate, Click Fraud Benchmarks Q3 2024: duplicates are 55 % of invalid clicks in apps"},
 		{"machines", 1, 30, true, "addresses", ours},
 		{"clicks_per_minute", 30, 300, true, "all machines", scripts},
 	},
@@ -151,4 +152,25 @@ var AttackRanges = [NumFamilies][]Range{
 		{"behind", 8, 14, false, "minutes at most", "within the grace of 15 minutes in which an hour waits; PostHog/posthog#13579"},
 		{"ahead", 1, 4, false, "minutes at most", "below the 5 minutes that a gateway takes"},
 	},
+}
+
+// MarkdownRanges writes all ranges as the tables of docs/fraud-range.md.
+func MarkdownRanges() string {
+	var b strings.Builder
+	table := func(title string, ranges []Range) {
+		fmt.Fprintf(&b, "**%s**\n\n| parameter | from | to | drawn | unit | source |\n|---|---|---|---|---|---|\n", title)
+		for _, g := range ranges {
+			drawn := "evenly"
+			if g.Log {
+				drawn = "evenly in the logarithm"
+			}
+			fmt.Fprintf(&b, "| %s | %g | %g | %s | %s | %s |\n", g.Name, g.Low, g.High, drawn, g.Unit, g.Source)
+		}
+		b.WriteByte('\n')
+	}
+	table("people and crowds", PeopleRanges)
+	for _, f := range Families() {
+		table(f.String(), AttackRanges[f])
+	}
+	return b.String()
 }

@@ -114,12 +114,13 @@ func (w *World) drawAttacks() {
 	invalid := w.draw(r, PeopleRanges, "invalid_share")
 	budget := invalid / (1 - invalid) * w.expected / float64(NumFamilies-1)
 	for _, f := range w.Families {
-		w.Attacks = append(w.Attacks, w.attack(f, max(20, int(budget))))
+		w.Attacks = append(w.Attacks, w.Attack(f, max(20, int(budget))))
 	}
 }
 
-// attack draws one of a family, of about so many clicks.
-func (w *World) attack(f Family, clicks int) Attack {
+// Attack draws one of a family, of about so many clicks: fewer where the family's own
+// pace has no room for them in the world's hours.
+func (w *World) Attack(f Family, clicks int) Attack {
 	r := w.rand(streamAttacks+uint64(f), 1<<numberBits-2)
 	a := Attack{w: w, Family: f}
 	// Three of four fraudsters are paid by the click, and one is a competitor.

@@ -62,6 +62,9 @@ func (c *evalFraudCmd) options(s *session) (*fraudeval.Options, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := errors.Join(cfg.Scoring.Validate(), cfg.Aggregate.Close.Validate()); err != nil {
+		return nil, usage(err)
+	}
 	opt := &fraudeval.Options{
 		Hours: c.Hours, Rate: c.Rate, Scoring: cfg.Scoring, Close: cfg.Aggregate.Close, Now: s.Now,
 	}

@@ -44,6 +44,7 @@ func TestEvalFraud(t *testing.T) {
 		{"use seeds of 1 to 99", []string{"--seeds", "1", "--training", "1000"}},
 		{"is unknown; use flood", []string{"--families", "floods"}},
 		{"hours: 0 is out of range", []string{"--hours", "0"}},
+		{"scoring.max_keys: 1 is out of range", []string{"--set", "scoring.max_keys=1"}},
 		{"rate: -1 is out of range", []string{"--rate", "-1"}},
 	} {
 		d.must(ExitUsage, c.want, with(c.args...)...)

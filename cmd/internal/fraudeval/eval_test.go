@@ -26,7 +26,7 @@ func options(t testing.TB, seeds ...uint64) Options {
 		t.Fatal(err)
 	}
 	opt := Options{
-		Seeds: seeds, Families: fraudrange.Families(), Hours: 2, Rate: 1.5, Scoring: scoring.DefaultConfig(),
+		Seeds: seeds, Families: fraudrange.Families(), Hours: 2, Rate: 1, Scoring: scoring.DefaultConfig(),
 		Close: aggregate.DefaultConfig().Close, Lists: lists, Now: time.Now,
 	}
 	opt.Scoring.MaxKeys = 1 << 15 // what a test needs

@@ -247,7 +247,7 @@ func drawn(t testing.TB, w *World, name string) float64 {
 
 func TestBaseRates(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 21, 24, 1.5, Families())
+	w := newWorld(t, 21, 24, 0.8, Families())
 	labels, segments, families := map[Label]int{}, map[Segment]int{}, map[Family]int{}
 	for c := range w.Clicks() {
 		labels[c.Label]++
@@ -255,7 +255,7 @@ func TestBaseRates(t *testing.T) {
 		families[c.Family]++
 	}
 	people := float64(labels[Person] - segments[Flash])
-	wantActivity(t, "clicks of people", int(people), 80_000)
+	wantActivity(t, "clicks of people", int(people), 50_000)
 	invalid := drawn(t, w, "invalid_share")
 	ordered := 0
 	for _, a := range w.Attacks {
@@ -325,7 +325,7 @@ func TestDrawnValuesLieInTheirRanges(t *testing.T) {
 			if wrong := k.check(&c); wrong != "" {
 				t.Fatalf("%s %s at %s %s", c.Label, c.Family, c.At, wrong)
 			}
-			if n++; n == 2000 {
+			if n++; n == 300 {
 				break
 			}
 		}
@@ -386,7 +386,7 @@ func TestListsKnowOnlyWhatTheyShould(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := newWorld(t, 23, 3, 1, Families())
+	w := newWorld(t, 23, 3, 0.7, Families())
 	reserved := netip.MustParsePrefix("240.0.0.0/4")
 	documented := netip.MustParsePrefix("3fff::/20")
 	seen := map[string]int{}
@@ -417,7 +417,7 @@ func TestListsKnowOnlyWhatTheyShould(t *testing.T) {
 			seen["unknown crawler"]++
 		}
 	}
-	wantActivity(t, "clicks of people", people, 8000)
+	wantActivity(t, "clicks of people", people, 5000)
 	wantActivity(t, "clicks from relays", seen["relay"], 50)
 	if robots > people/1000 {
 		t.Errorf("%d of %d people have a robot's agent", robots, people)
@@ -429,7 +429,7 @@ func TestListsKnowOnlyWhatTheyShould(t *testing.T) {
 // families of addresses.
 func TestPeopleShareAddresses(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 24, 24, 1, nil)
+	w := newWorld(t, 24, 24, 0.6, nil)
 	byAddress := map[netip.Addr]map[uint64]bool{}
 	agents := map[string]bool{}
 	v6 := 0
@@ -456,7 +456,7 @@ func TestPeopleShareAddresses(t *testing.T) {
 	wantActivity(t, "people behind a carrier's address", most[blockMobile], 100)
 	wantActivity(t, "people in an office", most[blockOffices], 10)
 	wantActivity(t, "people in a stadium", most[blockEvents], 50)
-	wantActivity(t, "clicks over IPv6", v6, 10_000)
+	wantActivity(t, "clicks over IPv6", v6, 8_000)
 	wantActivity(t, "agents", len(agents), 300)
 	if most[blockHomes] > 6 {
 		t.Errorf("a home has %d people", most[blockHomes])

@@ -172,5 +172,5 @@ func MarkdownRanges() string {
 	for _, f := range Families() {
 		table(f.String(), AttackRanges[f])
 	}
-	return b.String()
+	return strings.TrimRight(b.String(), "\n") + "\n"
 }

@@ -37,6 +37,7 @@ type Env struct {
 // cli is the grammar.
 type cli struct {
 	Run       runCmd       `cmd:"" help:"Send clicks on a schedule that is fixed in advance, and report what became of each."`
+	Attack    attackCmd    `cmd:"" help:"Play an attack of the fraud range against a gateway."`
 	Compare   compareCmd   `cmd:"" help:"Measure servers beside each other in interleaved rounds: capacity, and latency at shares of it."`
 	Reference referenceCmd `cmd:"" help:"Serve 204 to everything: what HTTP alone costs here."`
 	Version   versionCmd   `cmd:"" help:"Show the version."`

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -93,6 +94,9 @@ func (c *client) exchange(request []byte, deadline time.Time) (answer, error) {
 	h, n, err := c.readHead()
 	if err != nil {
 		return answer{}, err
+	}
+	if bytes.HasPrefix(request, []byte("HEAD ")) {
+		h.length = 0 // whatever its headers say (RFC 9110 section 9.3.2)
 	}
 	rest, err := c.readBody(&h, n)
 	if err != nil {

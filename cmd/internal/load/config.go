@@ -29,6 +29,9 @@ type Config struct {
 	// Profile's duration: the way to find a gateway's capacity, not its latency.
 	Closed bool
 
+	// Attack is played instead of classes of Mix, nil for none.
+	Attack *AttackConfig
+
 	Connections int
 	Timeout     time.Duration // of a request, connecting included
 	Drain       time.Duration // how long overdue arrivals may still start after the end

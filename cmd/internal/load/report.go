@@ -21,6 +21,7 @@ type Report struct {
 	Targets     []string  `json:"targets"`
 	Rate        string    `json:"rate,omitempty"` // of an open loop
 	Mix         string    `json:"mix"`
+	Attack      string    `json:"attack,omitempty"` // what was drawn; then Mix only says how it was sent
 	Seed        uint64    `json:"seed"`
 	Connections int       `json:"connections"`
 	ElapsedS    float64   `json:"elapsed_s"` // until the last answer to a click
@@ -179,6 +180,9 @@ func (r *Report) writeHead(w io.Writer) {
 		fmt.Fprintf(w, ", %s per second", r.Rate)
 	}
 	fmt.Fprintf(w, ", seed %d\n", r.Seed)
+	if r.Attack != "" {
+		fmt.Fprintf(w, "attack: %s\n", r.Attack)
+	}
 	if r.Mode == closedLoop {
 		fmt.Fprintln(w, "the loop is closed: a slow gateway is asked less, so its latencies are not those of an open loop")
 	} else {

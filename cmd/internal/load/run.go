@@ -45,6 +45,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a, ok := r.source.(*attackSource); ok {
+		defer a.stop()
+	}
 	workers, err := r.workers()
 	if err != nil {
 		return nil, err
@@ -78,9 +81,12 @@ func newRun(cfg *Config) (*run, error) {
 		provokers: make(chan struct{}, cfg.Provokers),
 	}
 	end := cfg.Profile.Duration()
-	if cfg.Closed {
+	switch {
+	case cfg.Attack != nil:
+		r.source = newAttackSource(cfg.Attack, end, cfg.Drain)
+	case cfg.Closed:
 		r.source = newClosedSource(cfg.Seed, cfg.Mix, end)
-	} else {
+	default:
 		r.source = &openSource{schedule: NewSchedule(cfg.Seed, cfg.Profile, cfg.Process, cfg.Mix), end: end + cfg.Drain}
 	}
 	if cfg.Mix[Reused]+cfg.Mix[Malformed] > 0 && cfg.Sender.Key != nil {
@@ -252,7 +258,7 @@ func (w *worker) send(ctx context.Context, a Arrival) {
 }
 
 func (w *worker) exchange(ctx context.Context, a Arrival, now time.Time) (answer, error) {
-	request, err := w.writer.request(a.Class, a.Draw)
+	request, err := w.request(&a)
 	if err != nil {
 		return answer{}, errProtocol // not reached: what is minted was minted before
 	}
@@ -260,6 +266,13 @@ func (w *worker) exchange(ctx context.Context, a Arrival, now time.Time) (answer
 		return answer{}, err
 	}
 	return w.client.do(request, now)
+}
+
+func (w *worker) request(a *Arrival) ([]byte, error) {
+	if a.attack != nil {
+		return w.writer.attack(w.Attack, a.attack)
+	}
+	return w.writer.request(a.Class, a.Draw)
 }
 
 // provoke sends a malformed request beside the worker's own connection, because
@@ -292,6 +305,9 @@ func (r *run) report(started time.Time, elapsed time.Duration, interrupted bool,
 	rep := &Report{
 		Started: started, Mode: openLoop, Mix: r.Mix.String(), Seed: r.Seed, Connections: r.Connections,
 		ElapsedS: elapsed.Seconds(), Interrupted: interrupted, Malformed: r.cases, Series: r.recorder.rows,
+	}
+	if r.Attack != nil {
+		rep.Attack = r.Attack.String()
 	}
 	for _, t := range r.Targets {
 		rep.Targets = append(rep.Targets, t.URL)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"clickgate/cmd/internal/fraudrange"
 )
 
 // Process is how arrivals follow each other.
@@ -31,6 +33,8 @@ type Arrival struct {
 	At    time.Duration // since the start
 	Class Class
 	Draw  uint64 // decides who comes; the same in every run of the seed
+
+	attack *fraudrange.Click // of an attack; nil in a run
 }
 
 // Schedule gives arrivals in order of time. It is a function of its arguments

@@ -81,7 +81,10 @@ func (in *intake) take(c *fraudrange.Click) *click.Click {
 	if c.Agent != "" {
 		out.AgentKey = in.pseudonyms.Agent(tenant, out.KeyEpoch, c.Agent)
 	}
-	in.scorer.Score(out, &click.Signals{IP: ip, UserAgent: c.Agent, Referer: c.Referer, AcceptLanguage: c.Language})
+	in.scorer.Score(out, &click.Signals{
+		IP: ip, UserAgent: c.Agent, Referer: c.Referer, AcceptLanguage: c.Language,
+		IssuedAt: in.start + c.Shown.Microseconds(), // an ad's token is made out when it is shown
+	})
 	in.sequence++
 	out.Ingest = click.IngestID{Gateway: "range/1", Boot: uint64(in.start), Seq: in.sequence}
 	return out

@@ -710,7 +710,7 @@ func demandActivity(t testing.TB, states map[click.ID]string, changed int) {
 	for _, s := range states {
 		kinds[s]++
 	}
-	for _, want := range []string{"valid []", "sivt [RATE_IP_AGENT FLOOD_TAIL]", "sivt [FLOOD_TAIL]", "duplicate [DOUBLE_CLICK]", "duplicate [REPEAT]", "duplicate [SAME_CLICK]", "givt [CRAWLER]"} {
+	for _, want := range []string{"valid []", "sivt [RATE_IP_AGENT FLOOD_TAIL]", "sivt [FLOOD_TAIL]", "duplicate [DOUBLE_CLICK]", "duplicate [REPEAT]", "duplicate [SAME_CLICK]", "givt [CRAWLER CRAWLER_SPOOFED]"} {
 		if kinds[want] < 3 {
 			t.Fatalf("only %d clicks end as %s; there are %v", kinds[want], want, slices.Sorted(maps.Keys(kinds)))
 		}

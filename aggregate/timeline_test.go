@@ -360,7 +360,7 @@ func (w *timeline) demand(states map[click.ID]string, changed int) {
 	for _, s := range states {
 		kinds[s]++
 	}
-	for _, want := range []string{"valid []", "sivt [RATE_IP_AGENT FLOOD_TAIL]", "sivt [FLOOD_TAIL]", "duplicate [DOUBLE_CLICK]", "duplicate [REPEAT]", "duplicate [SAME_CLICK]", "givt [CRAWLER]"} {
+	for _, want := range []string{"valid []", "sivt [RATE_IP_AGENT FLOOD_TAIL]", "sivt [FLOOD_TAIL]", "duplicate [DOUBLE_CLICK]", "duplicate [REPEAT]", "duplicate [SAME_CLICK]", "givt [CRAWLER CRAWLER_SPOOFED]"} {
 		if kinds[want] < 3 {
 			w.Errorf("only %d clicks end as %s; there are %v", kinds[want], want, slices.Sorted(maps.Keys(kinds)))
 		}

@@ -71,7 +71,10 @@ func (h *harms) inflict(ctx context.Context, f *Fault) {
 	case StopAggregator:
 		h.zombie.Lock()
 		defer h.zombie.Unlock()
-		h.stop(ctx, f, pick(h.aggregators, f))
+		a := pick(h.aggregators, f)
+		h.awaitOwner(ctx, a)
+		h.stop(ctx, f, a)
+		rest(ctx, time.Second) // it must live to do harm
 	case StopBroker:
 		h.stop(ctx, f, pick(h.brokers, f))
 	case BreakLine:
@@ -131,6 +134,24 @@ func (h *harms) stop(ctx context.Context, f *Fault, p *process) {
 	h.mu.Unlock()
 	rest(ctx, f.Lasts)
 	p.signal(sigCont)
+}
+
+// ownerPatience bounds the wait for a group that other faults keep busy.
+const ownerPatience = 8 * time.Second
+
+// awaitOwner waits until an aggregator has partitions: one that has none is no
+// zombie when it comes back.
+func (h *harms) awaitOwner(ctx context.Context, a *process) {
+	ctx, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	for ctx.Err() == nil {
+		n, err := h.db.count(ctx, fmt.Sprintf("SELECT count(*) FROM positions WHERE owner LIKE '%%pid %d'", a.pid()))
+		if err == nil && n > 0 {
+			rest(ctx, 300*time.Millisecond) // and reads them
+			return
+		}
+		rest(ctx, 100*time.Millisecond)
+	}
 }
 
 func rest(ctx context.Context, d time.Duration) {

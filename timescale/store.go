@@ -24,6 +24,8 @@ type Store struct {
 	pool *pgxpool.Pool
 	cfg  Config
 	days days
+
+	begin string // starts an ingest transaction
 }
 
 var _ aggregate.Store = (*Store)(nil)
@@ -45,7 +47,7 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store.dsn: %w", err)
 	}
-	s := &Store{pool: pool, cfg: cfg}
+	s := &Store{pool: pool, cfg: cfg, begin: beginStanding(idleLimit)}
 	if err := s.Ping(ctx); err != nil {
 		pool.Close()
 		return nil, err

@@ -17,6 +17,7 @@ BENCH    := .
 COUNT    := 1
 FUZZTIME := 10s
 LINES    := 1000000
+SEED     := 0
 
 .PHONY: help
 help: ## List the targets.
@@ -87,6 +88,30 @@ bench-overload: ## Play the overload tests at full length and print their table,
 	go test -run='^Test(OverloadTable|OverloadIsBlocking|Step|Stability|Drift|ReplayFlood|NoPaidRefusalBesideLower)$$' -count=1 -v ./gateway/admit -args -overload.full | grep -v '^===\|^ *--- PASS'
 	@BIN=$(BIN) tools/bench-overload
 	go test -run='^$$' -bench=. -benchmem ./gateway/admit
+
+# The harness is a test program: it holds a broker and the seeded mistakes, which no
+# program that is shipped can have. Exit status 4: too little happened (docs/reliability.md).
+CRASH = cd cmd/internal/crash && SERVICES=postgres ../../../tools/services/with ../../../$(BIN)/crash.test -test.v -test.timeout=30m \
+	-crash.seed=$(SEED) -crash.dir=../../../$(BIN)/crash
+
+$(BIN)/crash.test: FORCE
+	@mkdir -p $(BIN)
+	go test -c -o $@ ./cmd/internal/crash
+
+.PHONY: FORCE
+FORCE:
+
+.PHONY: crash
+crash: build $(BIN)/crash.test ## Kill everything under load for about five minutes and check every click; SEED=n repeats a schedule.
+	@$(CRASH) -test.run='^TestForm$$' -crash.form=long -crash.ownserver -crash.program="$(CURDIR)/$(BIN)/clickgate" -crash.json="$(CURDIR)/$(BIN)/crash.json"
+
+.PHONY: crash-cluster
+crash-cluster: build $(BIN)/crash.test ## The same on three real Kafka brokers, ten minutes of load.
+	@$(CRASH) -test.run='^TestForm$$' -crash.form=cluster -crash.ownserver -crash.program="$(CURDIR)/$(BIN)/clickgate" -crash.json="$(CURDIR)/$(BIN)/crash-cluster.json"
+
+.PHONY: crash-mutants
+crash-mutants: $(BIN)/crash.test ## Run the harness on seeded mistakes, each of which it must catch.
+	@$(CRASH) -test.run='^TestAllMistakes$$' -crash.mutants=all | grep -E '^ *(--- |[A-Z]+:|ok|FAIL|PASS)|mistake|caught'
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 10s) each.

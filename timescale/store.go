@@ -25,7 +25,8 @@ type Store struct {
 	cfg  Config
 	days days
 
-	alwaysStage bool // clicks never go straight into their table; for comparison
+	alwaysStage bool   // clicks never go straight into their table; for comparison
+	begin       string // starts an ingest transaction
 }
 
 var _ aggregate.Store = (*Store)(nil)
@@ -47,7 +48,7 @@ func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store.dsn: %w", err)
 	}
-	s := &Store{pool: pool, cfg: cfg}
+	s := &Store{pool: pool, cfg: cfg, begin: beginStanding(idleLimit)}
 	if err := s.Ping(ctx); err != nil {
 		pool.Close()
 		return nil, err

@@ -21,9 +21,19 @@ const (
 
 // beginSQL starts every ingest transaction. Plans are made anew with the batch's
 // own time bounds in sight, which is what keeps old chunks and partitions out;
-// compiling such short statements never pays.
+// compiling such short statements never pays. The server ends a transaction whose
+// process says nothing any more: its machine may have died or stand still, and the
+// partition's next owner waits for the position that it holds. TCP alone would
+// notice after hours.
 const beginSQL = `BEGIN ISOLATION LEVEL READ COMMITTED;
-SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off`
+SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL jit = off; SET LOCAL idle_in_transaction_session_timeout = %d`
+
+// idleLimit is how long a transaction may stand still. Between its statements lies
+// the work on one batch, far below a second.
+const idleLimit = 30 * time.Second
+
+// beginStanding is beginSQL with a limit.
+func beginStanding(limit time.Duration) string { return fmt.Sprintf(beginSQL, limit.Milliseconds()) }
 
 // InTx implements aggregate.Ingest. A commit whose answer is lost returns an
 // error although the batch may be stored: applying it again tells.
@@ -55,7 +65,7 @@ func (s *Store) once(ctx context.Context, f func(aggregate.Tx) error) (err error
 		return fmt.Errorf("no connection to the store: %w", err)
 	}
 	defer conn.Release()
-	ptx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: beginSQL})
+	ptx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: s.begin})
 	if err != nil {
 		return fmt.Errorf("cannot begin: %w", err)
 	}

@@ -13,7 +13,8 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 store="$root/.services" # git-ignored: what is installed for tests alone
 
-services=(kafka timescale postgres redis promtool chromium) # the slowest to start first
+# The slowest to start come first. SERVICES='NAME...' leaves the others out.
+read -ra services <<<"${SERVICES:-kafka timescale postgres redis promtool chromium}"
 declare -A title variable version pid
 
 have() { command -v "$1" >/dev/null 2>&1; }

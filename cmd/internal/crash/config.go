@@ -81,3 +81,15 @@ func Long() Config {
 	}
 	return c
 }
+
+// Cluster takes ten minutes on three real brokers of which one is down at a time.
+func Cluster() Config {
+	c := Long()
+	c.Form, c.Lasts, c.Rate, c.Session = "cluster", 10*time.Minute, 80, 6*time.Second
+	c.ReadLimit = 90 * time.Second
+	c.Deck = Deck{
+		KillGateway: 24, KillAggregator: 20, KillBroker: 15, KillStore: 8, StopGateway: 6, StopAggregator: 8, StopBroker: 6, BreakLine: 40,
+	}
+	c.Least.EachKilled, c.Least.Diverted = 5, 0
+	return c
+}

@@ -3,6 +3,7 @@ package crash
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -15,6 +16,9 @@ import (
 var (
 	seed    = flag.Uint64("crash.seed", 0, "seed of the schedules; 0 takes one from the clock")
 	program = flag.String("crash.program", "", "clickgate to be killed; empty builds it")
+	form    = flag.String("crash.form", "", "form of TestForm: short, long or cluster")
+	own     = flag.Bool("crash.ownserver", false, "nobody else uses the PostgreSQL server, so it may be crashed")
+	jsonTo  = flag.String("crash.json", "", "file for the report in JSON")
 	dir     = flag.String("crash.dir", "", "folder for logs and data, which then stay")
 )
 
@@ -95,6 +99,45 @@ func TestShortForm(t *testing.T) {
 	}
 }
 
+// TestForm runs the form that -crash.form names, for make crash and make
+// crash-cluster. A void run is no failure: it has an exit status of its own.
+func TestForm(t *testing.T) {
+	var cfg Config
+	switch *form {
+	case "":
+		t.Skip("-crash.form names none; see make crash")
+	case "short":
+		cfg = Short()
+	case "long":
+		cfg = Long()
+	case "cluster":
+		cfg = Cluster()
+	default:
+		t.Fatalf("-crash.form: %q is unknown; use short, long or cluster", *form)
+	}
+	cfg.Kafka = fakeKafka()
+	if *form == "cluster" {
+		cfg.Kafka = realKafka(t)
+	}
+	cfg.Seed, cfg.Program, cfg.Postgres, cfg.OwnServer, cfg.Dir, cfg.Progress = seedOf(t), clickgate(t), server(t), *own, folder(t), t.Output()
+	rep := runForm(t, cfg)
+	if *jsonTo != "" {
+		f, err := os.Create(*jsonTo)
+		if err == nil {
+			err = errors.Join(rep.WriteJSON(f), f.Close())
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	switch exit = rep.Status(); exit {
+	case Red:
+		t.Error(rep.Verdict())
+	case Void:
+		t.Log(rep.Verdict())
+	}
+}
+
 // TestMistakesApply: the edits fit the source, and the program builds with them.
 func TestMistakesApply(t *testing.T) {
 	if testing.Short() {
@@ -105,20 +148,36 @@ func TestMistakesApply(t *testing.T) {
 	}
 }
 
-var only = flag.String("crash.mutants", "", "comma-separated mistakes of TestAllMistakes; empty for all, and an honest run")
+var only = flag.String("crash.mutants", "", "mistakes of TestAllMistakes with commas between them, or all, which begins with an honest run")
 
 // TestAllMistakes prints the table of make crash-mutants.
 func TestAllMistakes(t *testing.T) {
+	if *only == "" {
+		t.Skip("-crash.mutants names none; see make crash-mutants")
+	}
 	names := []string{""}
 	for _, m := range mutants {
 		names = append(names, m.name)
 	}
-	if *only != "" {
+	if *only != "all" {
 		names = strings.Split(*only, ",")
 	}
 	program := buildMutated(t)
 	for _, name := range names {
 		t.Run(cmp.Or(name, "honest"), func(t *testing.T) { wantCaught(t, program, name) })
+	}
+}
+
+// TestMistakesAreCaught: of three stages of a click a mistake each. All of them are
+// caught by make crash-mutants.
+func TestMistakesAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three runs take a minute; -short leaves them out")
+	}
+	server(t)
+	program := buildMutated(t)
+	for _, name := range []string{"ack before fsync", "minute counts of rows that were not new", "click id billed twice"} {
+		t.Run(name, func(t *testing.T) { wantCaught(t, program, name) })
 	}
 }
 

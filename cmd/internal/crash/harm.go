@@ -28,6 +28,9 @@ type harms struct {
 	// zombie is held while an aggregator is stopped: until it comes back the other
 	// one must live, or nobody takes its partitions away from it.
 	zombie sync.Mutex
+	// quorum is held while one of several brokers is down: with copies on three and
+	// acks of two, one may be.
+	quorum sync.Mutex
 }
 
 func newHarms(w *world, began time.Time, progress func(string, ...any)) *harms {
@@ -63,7 +66,7 @@ func (h *harms) inflict(ctx context.Context, f *Fault) {
 		defer h.zombie.Unlock()
 		h.kill(f, pick(h.aggregators, f))
 	case KillBroker:
-		h.kill(f, pick(h.brokers, f))
+		h.downBroker(ctx, f, func(b *process) { h.kill(f, b) })
 	case KillStore:
 		h.killStore(ctx, f)
 	case StopGateway:
@@ -71,9 +74,12 @@ func (h *harms) inflict(ctx context.Context, f *Fault) {
 	case StopAggregator:
 		h.zombie.Lock()
 		defer h.zombie.Unlock()
-		h.stop(ctx, f, pick(h.aggregators, f))
+		a := pick(h.aggregators, f)
+		h.awaitOwner(ctx, a)
+		h.stop(ctx, f, a)
+		rest(ctx, time.Second) // it must live to do harm
 	case StopBroker:
-		h.stop(ctx, f, pick(h.brokers, f))
+		h.downBroker(ctx, f, func(b *process) { h.stop(ctx, f, b) })
 	case BreakLine:
 		h.breakLine(ctx, f)
 	case MoveLeaders:
@@ -133,10 +139,49 @@ func (h *harms) stop(ctx context.Context, f *Fault, p *process) {
 	p.signal(sigCont)
 }
 
+// ownerPatience bounds the wait for a group that other faults keep busy.
+const ownerPatience = 8 * time.Second
+
+// awaitOwner waits until an aggregator has partitions: one that has none is no
+// zombie when it comes back.
+func (h *harms) awaitOwner(ctx context.Context, a *process) {
+	ctx, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	for ctx.Err() == nil {
+		n, err := h.db.count(ctx, fmt.Sprintf("SELECT count(*) FROM positions WHERE owner LIKE '%%pid %d'", a.pid()))
+		if err == nil && n > 0 {
+			rest(ctx, 300*time.Millisecond) // and reads them
+			return
+		}
+		rest(ctx, 100*time.Millisecond)
+	}
+}
+
 func rest(ctx context.Context, d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-ctx.Done():
+	}
+}
+
+// inSyncPause is how long a broker of several needs, after it serves again, to have
+// what it missed.
+const inSyncPause = 5 * time.Second
+
+// downBroker harms one broker, and no other until it has come back.
+func (h *harms) downBroker(ctx context.Context, f *Fault, harm func(*process)) {
+	b := pick(h.brokers, f)
+	if len(h.brokers) == 1 {
+		harm(b)
+		return
+	}
+	h.quorum.Lock()
+	defer h.quorum.Unlock()
+	harm(b)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if b.awaitReady(ctx) == nil {
+		rest(ctx, inSyncPause)
 	}
 }
 

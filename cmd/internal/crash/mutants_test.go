@@ -170,7 +170,7 @@ func mutantForm() Config {
 	c := Short()
 	c.Form, c.Lasts, c.Rate, c.SpoolBytes = "mutants", 16*time.Second, 60, 8<<20
 	c.Deck = Deck{
-		KillGateway: 4, KillAggregator: 3, KillBroker: 1, KillStore: 2, StopAggregator: 2, RefuseRecords: 3, Doubt: 1, Storm: 2,
+		KillGateway: 4, KillAggregator: 5, KillBroker: 1, KillStore: 3, StopAggregator: 2, RefuseRecords: 3, Doubt: 1, Storm: 2,
 	}
 	c.ReadLimit = 15 * time.Second
 	c.Least = Activity{Acked: 2_000, Kills: 8, Resent: 5, Redelivery: 50, Duplicates: 20, Letters: 20, Valid: 1_000, Spooled: 50}

@@ -114,6 +114,16 @@ func (p *process) signal(s os.Signal) bool {
 	return p.cmd != nil && p.cmd.Process.Signal(s) == nil
 }
 
+// pid of the present life, 0 between two.
+func (p *process) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // stop asks the process to end in order, and returns its exit error.
 func (p *process) stop(ctx context.Context) error {
 	p.mu.Lock()
@@ -146,7 +156,7 @@ func (p *process) abort() {
 
 // awaitReady waits until the process serves.
 func (p *process) awaitReady(ctx context.Context) error {
-	for !p.ready(ctx) {
+	for p.dying() || !p.ready(ctx) {
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-p.done:
@@ -156,6 +166,14 @@ func (p *process) awaitReady(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// dying reports whether there is no life, or one that was killed and may still
+// accept connections.
+func (p *process) dying() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cmd == nil || p.killed
 }
 
 // counts returns how many lives there were, and how many ended by themselves.

@@ -66,7 +66,7 @@ func newStory(t *testing.T, b *browser) *story {
 	t.Helper()
 	s := &story{b: b, data: filepath.Join(t.TempDir(), "data")}
 	s.process = startStandalone(t, standaloneArgs(s.data, "--demo", "--demo-speed", "4", "--demo-for", "40s",
-		"--set", "alerts.settle=1s", "--set", "alerts.patience=0s", "--set", "alerts.calm_minutes=2", "--set", "alerts.at_once_score=6")...)
+		"--set", "alerts.settle=1s", "--set", "alerts.patience=2m", "--set", "alerts.calm_minutes=2", "--set", "alerts.at_once_score=6")...)
 	for deadline := time.Now().Add(20 * time.Second); s.pager == ""; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("no console and no pager in\n%s", s.text())

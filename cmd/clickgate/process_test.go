@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"os"
 	"os/exec"
 	"strings"
@@ -32,7 +31,7 @@ type process struct {
 
 	mu     sync.Mutex
 	output strings.Builder
-	errs   bytes.Buffer
+	errs   lockedBuffer
 	read   chan struct{} // closed at the end of the output
 }
 
@@ -56,7 +55,7 @@ func startStandalone(t *testing.T, args ...string) *process {
 	case <-serving:
 	case <-p.read:
 		t.Fatalf("standalone ended before it served:\n%s\n%s", p.text(), p.errs.String())
-	case <-time.After(60 * time.Second):
+	case <-time.After(3 * time.Minute):
 		t.Fatalf("standalone does not serve:\n%s", p.text())
 	}
 	return p
@@ -105,7 +104,7 @@ func (p *process) interrupt() int {
 	}
 	select {
 	case <-p.read:
-	case <-time.After(60 * time.Second):
+	case <-time.After(3 * time.Minute):
 		p.t.Fatalf("standalone does not end after Ctrl-C:\n%s", p.text())
 	}
 	_ = p.cmd.Wait()

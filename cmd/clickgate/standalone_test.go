@@ -31,7 +31,7 @@ func TestStandaloneDemo(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	giveUp := time.AfterFunc(60*time.Second, func() { _ = cmd.Process.Kill() })
+	giveUp := time.AfterFunc(3*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer giveUp.Stop()
 
 	var all strings.Builder

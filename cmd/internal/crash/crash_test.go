@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 )
 
@@ -163,8 +166,17 @@ func TestAllMistakes(t *testing.T) {
 		names = strings.Split(*only, ",")
 	}
 	program := buildMutated(t)
+	table := tabwriter.NewWriter(t.Output(), 0, 0, 2, ' ', 0)
+	fmt.Fprint(table, "mistake\tcaught by\tseconds\tseed\n")
 	for _, name := range names {
-		t.Run(cmp.Or(name, "honest"), func(t *testing.T) { wantCaught(t, program, name) })
+		t.Run(cmp.Or(name, "honest"), func(t *testing.T) {
+			began := time.Now()
+			rep := wantCaught(t, program, name)
+			fmt.Fprintf(table, "%s\t%s\t%.0f\t%d\n", cmp.Or(name, "(none)"), list(rep.Failures), time.Since(began).Seconds(), rep.Seed)
+		})
+	}
+	if err := table.Flush(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -183,31 +195,28 @@ func TestMistakesAreCaught(t *testing.T) {
 
 // wantCaught wants a mistake to be found by one of its rules, and an honest run to
 // be green.
-func wantCaught(t *testing.T, program, name string) {
+func wantCaught(t *testing.T, program, name string) *Report {
 	t.Helper()
-	began := time.Now()
 	rep, err := catch(t, program, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%s in %.0f s", rep.Verdict(), time.Since(began).Seconds())
-	if name == "" {
-		if rep.Status() != Green {
-			_ = rep.WriteTable(t.Output())
-			t.Error("an honest run of the mutated program is not green")
-		}
-		return
+	if name == "" && rep.Status() == Green || name != "" && caught(name, rep) {
+		t.Log(rep.Verdict())
+		return rep
 	}
+	if err := rep.WriteTable(t.Output()); err != nil {
+		t.Error(err)
+	}
+	t.Errorf("%q: %s; want an honest run green, and a mistake caught by one of its rules", name, rep.Verdict())
+	return rep
+}
+
+func caught(name string, rep *Report) bool {
 	for _, m := range mutants {
-		if m.name != name {
-			continue
-		}
-		for _, rule := range m.rules {
-			if rep.Failures[rule] > 0 {
-				return
-			}
+		if m.name == name {
+			return slices.ContainsFunc(m.rules, func(rule string) bool { return rep.Failures[rule] > 0 })
 		}
 	}
-	_ = rep.WriteTable(t.Output())
-	t.Errorf("%q was not caught by what should catch it", name)
+	return false
 }

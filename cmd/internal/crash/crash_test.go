@@ -49,8 +49,7 @@ func clickgate(t *testing.T) string {
 	return path
 }
 
-func seedOf(t *testing.T) uint64 {
-	t.Helper()
+func seedOf() uint64 {
 	if *seed != 0 {
 		return *seed
 	}
@@ -95,7 +94,7 @@ func TestShortForm(t *testing.T) {
 		t.Skip("a run takes a minute; -short leaves it out")
 	}
 	cfg := Short()
-	cfg.Seed, cfg.Program, cfg.Postgres, cfg.Kafka, cfg.Dir, cfg.Progress = seedOf(t), clickgate(t), server(t), fakeKafka(), folder(t), t.Output()
+	cfg.Seed, cfg.Program, cfg.Postgres, cfg.Kafka, cfg.Dir, cfg.Progress = seedOf(), clickgate(t), server(t), fakeKafka(), folder(t), t.Output()
 	rep := runForm(t, cfg)
 	if rep.Status() != Green {
 		t.Errorf("%s", rep.Verdict())
@@ -122,7 +121,7 @@ func TestForm(t *testing.T) {
 	if *form == "cluster" {
 		cfg.Kafka = realKafka(t)
 	}
-	cfg.Seed, cfg.Program, cfg.Postgres, cfg.OwnServer, cfg.Dir, cfg.Progress = seedOf(t), clickgate(t), server(t), *own, folder(t), t.Output()
+	cfg.Seed, cfg.Program, cfg.Postgres, cfg.OwnServer, cfg.Dir, cfg.Progress = seedOf(), clickgate(t), server(t), *own, folder(t), t.Output()
 	rep := runForm(t, cfg)
 	if *jsonTo != "" {
 		f, err := os.Create(*jsonTo)
@@ -167,12 +166,12 @@ func TestAllMistakes(t *testing.T) {
 	}
 	program := buildMutated(t)
 	table := tabwriter.NewWriter(t.Output(), 0, 0, 2, ' ', 0)
-	fmt.Fprint(table, "mistake\tcaught by\tseconds\tseed\n")
+	fmt.Fprint(table, "mistake\tcaught by\truns\tseconds\tseed\n")
 	for _, name := range names {
 		t.Run(cmp.Or(name, "honest"), func(t *testing.T) {
 			began := time.Now()
-			rep := wantCaught(t, program, name)
-			fmt.Fprintf(table, "%s\t%s\t%.0f\t%d\n", cmp.Or(name, "(none)"), list(rep.Failures), time.Since(began).Seconds(), rep.Seed)
+			rep, runs := wantCaught(t, program, name)
+			fmt.Fprintf(table, "%s\t%s\t%d\t%.0f\t%d\n", cmp.Or(name, "(none)"), list(rep.Failures), runs, time.Since(began).Seconds(), rep.Seed)
 		})
 	}
 	if err := table.Flush(); err != nil {
@@ -193,23 +192,33 @@ func TestMistakesAreCaught(t *testing.T) {
 	}
 }
 
+// tries of a mistake: which moment a kill hits is the machine's, and two runs are
+// within a minute.
+const tries = 2
+
 // wantCaught wants a mistake to be found by one of its rules, and an honest run to
 // be green.
-func wantCaught(t *testing.T, program, name string) *Report {
+func wantCaught(t *testing.T, program, name string) (rep *Report, runs int) {
 	t.Helper()
-	rep, err := catch(t, program, name)
-	if err != nil {
-		t.Fatal(err)
+	for runs = 1; ; runs++ {
+		var err error
+		if rep, err = catch(t, program, name); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case name == "" && rep.Status() == Green, name != "" && caught(name, rep):
+			t.Log(rep.Verdict())
+			return rep, runs
+		case name != "" && runs < tries:
+			t.Logf("not yet: %s", rep.Verdict())
+			continue
+		}
+		if err := rep.WriteTable(t.Output()); err != nil {
+			t.Error(err)
+		}
+		t.Errorf("%q: %s; want an honest run green, and a mistake caught by one of its rules", name, rep.Verdict())
+		return rep, runs
 	}
-	if name == "" && rep.Status() == Green || name != "" && caught(name, rep) {
-		t.Log(rep.Verdict())
-		return rep
-	}
-	if err := rep.WriteTable(t.Output()); err != nil {
-		t.Error(err)
-	}
-	t.Errorf("%q: %s; want an honest run green, and a mistake caught by one of its rules", name, rep.Verdict())
-	return rep
 }
 
 func caught(name string, rep *Report) bool {

@@ -111,7 +111,7 @@ crash-cluster: build $(BIN)/crash.test ## The same on three real Kafka brokers, 
 
 .PHONY: crash-mutants
 crash-mutants: $(BIN)/crash.test ## Run the harness on seeded mistakes, each of which it must catch.
-	@$(CRASH) -test.run='^TestAllMistakes$$' -crash.mutants=all | grep -E '^ *(--- |[A-Z]+:|ok|FAIL|PASS)|mistake|caught'
+	@$(CRASH) -test.run='^TestAllMistakes$$' -crash.mutants=all
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME (default 10s) each.

@@ -32,8 +32,8 @@ var exit int
 
 // fakeKafka is three brokers in one process that writes and syncs everything.
 func fakeKafka() Kafka {
-	return Kafka{Nodes: 3, Prepare: func(dir string, nodes []Node) ([]func() *exec.Cmd, []string, error) {
-		port, err := freePort()
+	return Kafka{Nodes: 3, Prepare: func(dir string, nodes []Node, free func() (int, error)) ([]func() *exec.Cmd, []string, error) {
+		port, err := free()
 		if err != nil {
 			return nil, nil, err
 		}

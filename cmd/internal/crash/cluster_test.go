@@ -27,8 +27,8 @@ func realKafka(t *testing.T) Kafka {
 		return exec.Command("java", append([]string{
 			"-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", folder + "/*", class}, args...)...)
 	}
-	return Kafka{Nodes: 3, Prepare: func(dir string, nodes []Node) (starts []func() *exec.Cmd, _ []string, err error) {
-		files, err := writeProperties(dir, nodes)
+	return Kafka{Nodes: 3, Prepare: func(dir string, nodes []Node, free func() (int, error)) (starts []func() *exec.Cmd, _ []string, err error) {
+		files, err := writeProperties(dir, nodes, free)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -45,11 +45,11 @@ func realKafka(t *testing.T) Kafka {
 
 // writeProperties writes the brokers' settings. Clients come by way of proxies;
 // brokers speak to each other directly.
-func writeProperties(dir string, nodes []Node) (files []string, err error) {
+func writeProperties(dir string, nodes []Node, free func() (int, error)) (files []string, err error) {
 	var inner, quorum, voters []string
 	for i := range nodes {
 		for _, list := range []*[]string{&inner, &quorum} {
-			port, err := freePort()
+			port, err := free()
 			if err != nil {
 				return nil, err
 			}

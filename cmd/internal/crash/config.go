@@ -41,8 +41,8 @@ type Kafka struct {
 	Nodes int
 	// Prepare makes the brokers' files in a folder and returns what starts their
 	// processes, and the control addresses of those that can be told to move
-	// leaders and refuse records.
-	Prepare func(dir string, nodes []Node) (processes []func() *exec.Cmd, controls []string, err error)
+	// leaders and refuse records. free gives out ports.
+	Prepare func(dir string, nodes []Node, free func() (int, error)) (processes []func() *exec.Cmd, controls []string, err error)
 }
 
 // Node is one broker's addresses, host:port: its own, and the one that clients are

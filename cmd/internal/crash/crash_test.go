@@ -5,11 +5,14 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 )
 
@@ -46,8 +49,7 @@ func clickgate(t *testing.T) string {
 	return path
 }
 
-func seedOf(t *testing.T) uint64 {
-	t.Helper()
+func seedOf() uint64 {
 	if *seed != 0 {
 		return *seed
 	}
@@ -92,7 +94,7 @@ func TestShortForm(t *testing.T) {
 		t.Skip("a run takes a minute; -short leaves it out")
 	}
 	cfg := Short()
-	cfg.Seed, cfg.Program, cfg.Postgres, cfg.Kafka, cfg.Dir, cfg.Progress = seedOf(t), clickgate(t), server(t), fakeKafka(), folder(t), t.Output()
+	cfg.Seed, cfg.Program, cfg.Postgres, cfg.Kafka, cfg.Dir, cfg.Progress = seedOf(), clickgate(t), server(t), fakeKafka(), folder(t), t.Output()
 	rep := runForm(t, cfg)
 	if rep.Status() != Green {
 		t.Errorf("%s", rep.Verdict())
@@ -119,7 +121,7 @@ func TestForm(t *testing.T) {
 	if *form == "cluster" {
 		cfg.Kafka = realKafka(t)
 	}
-	cfg.Seed, cfg.Program, cfg.Postgres, cfg.OwnServer, cfg.Dir, cfg.Progress = seedOf(t), clickgate(t), server(t), *own, folder(t), t.Output()
+	cfg.Seed, cfg.Program, cfg.Postgres, cfg.OwnServer, cfg.Dir, cfg.Progress = seedOf(), clickgate(t), server(t), *own, folder(t), t.Output()
 	rep := runForm(t, cfg)
 	if *jsonTo != "" {
 		f, err := os.Create(*jsonTo)
@@ -163,8 +165,17 @@ func TestAllMistakes(t *testing.T) {
 		names = strings.Split(*only, ",")
 	}
 	program := buildMutated(t)
+	table := tabwriter.NewWriter(t.Output(), 0, 0, 2, ' ', 0)
+	fmt.Fprint(table, "mistake\tcaught by\truns\tseconds\tseed\n")
 	for _, name := range names {
-		t.Run(cmp.Or(name, "honest"), func(t *testing.T) { wantCaught(t, program, name) })
+		t.Run(cmp.Or(name, "honest"), func(t *testing.T) {
+			began := time.Now()
+			rep, runs := wantCaught(t, program, name)
+			fmt.Fprintf(table, "%s\t%s\t%d\t%.0f\t%d\n", cmp.Or(name, "(none)"), list(rep.Failures), runs, time.Since(began).Seconds(), rep.Seed)
+		})
+	}
+	if err := table.Flush(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -181,33 +192,40 @@ func TestMistakesAreCaught(t *testing.T) {
 	}
 }
 
+// tries of a mistake: which moment a kill hits is the machine's, and two runs are
+// within a minute.
+const tries = 2
+
 // wantCaught wants a mistake to be found by one of its rules, and an honest run to
 // be green.
-func wantCaught(t *testing.T, program, name string) {
+func wantCaught(t *testing.T, program, name string) (rep *Report, runs int) {
 	t.Helper()
-	began := time.Now()
-	rep, err := catch(t, program, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s in %.0f s", rep.Verdict(), time.Since(began).Seconds())
-	if name == "" {
-		if rep.Status() != Green {
-			_ = rep.WriteTable(t.Output())
-			t.Error("an honest run of the mutated program is not green")
+	for runs = 1; ; runs++ {
+		var err error
+		if rep, err = catch(t, program, name); err != nil {
+			t.Fatal(err)
 		}
-		return
-	}
-	for _, m := range mutants {
-		if m.name != name {
+		switch {
+		case name == "" && rep.Status() == Green, name != "" && caught(name, rep):
+			t.Log(rep.Verdict())
+			return rep, runs
+		case name != "" && runs < tries:
+			t.Logf("not yet: %s", rep.Verdict())
 			continue
 		}
-		for _, rule := range m.rules {
-			if rep.Failures[rule] > 0 {
-				return
-			}
+		if err := rep.WriteTable(t.Output()); err != nil {
+			t.Error(err)
+		}
+		t.Errorf("%q: %s; want an honest run green, and a mistake caught by one of its rules", name, rep.Verdict())
+		return rep, runs
+	}
+}
+
+func caught(name string, rep *Report) bool {
+	for _, m := range mutants {
+		if m.name == name {
+			return slices.ContainsFunc(m.rules, func(rule string) bool { return rep.Failures[rule] > 0 })
 		}
 	}
-	_ = rep.WriteTable(t.Output())
-	t.Errorf("%q was not caught by what should catch it", name)
+	return false
 }

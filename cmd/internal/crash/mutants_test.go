@@ -181,10 +181,7 @@ func mutantForm() Config {
 func catch(t *testing.T, program, mistake string) (*Report, error) {
 	t.Helper()
 	cfg := mutantForm()
-	cfg.Seed, cfg.Program, cfg.Mutated, cfg.Mistake = seedOf(t), program, program, mistake
+	cfg.Seed, cfg.Program, cfg.Mutated, cfg.Mistake = seedOf(), program, program, mistake
 	cfg.Postgres, cfg.Kafka, cfg.Dir = server(t), fakeKafka(), folder(t)
-	if testing.Verbose() {
-		cfg.Progress = t.Output()
-	}
 	return Run(t.Context(), cfg)
 }

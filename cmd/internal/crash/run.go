@@ -46,6 +46,7 @@ type run struct {
 	harms   *harms
 	meters  *meters
 	began   time.Time
+	unruly  []Failure // ends that were not orderly
 }
 
 func (r *run) do(ctx context.Context) (*Report, error) {
@@ -125,7 +126,7 @@ func (r *run) drain(ctx context.Context) (unread []string, err error) {
 	}
 	for _, a := range r.aggregators {
 		if err := a.stop(ctx); err != nil {
-			return nil, fmt.Errorf("%s: %w; see %s", a.name, err, a.log.Name())
+			r.unruly = append(r.unruly, Failure{Rule: Account, Text: fmt.Sprintf("%s did not end in order: %v; see %s", a.name, err, a.log.Name())})
 		}
 	}
 	return unread, nil
@@ -224,7 +225,8 @@ func (r *run) gatewayNames() ([]string, error) {
 }
 
 // strange are answers and ends that no program should give or have.
-func (r *run) strange() (failures []Failure) {
+func (r *run) strange() []Failure {
+	failures := r.unruly
 	if text := r.senders.surprise.Load(); text != nil {
 		failures = append(failures, Failure{Rule: Account, Text: fmt.Sprintf("%d answers that no gateway should give, the first: %s", r.senders.unexpected.Load(), *text)})
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -41,6 +42,7 @@ tenants:
 // world is everything that runs.
 type world struct {
 	cfg     *Config
+	ports   *ports
 	db      *database
 	sets    []string // configuration of all programs
 	apiKey  string
@@ -63,7 +65,7 @@ const (
 
 // build makes the world, in order; after an error nothing runs.
 func build(ctx context.Context, cfg *Config) (w *world, err error) {
-	w = &world{cfg: cfg}
+	w = &world{cfg: cfg, ports: newPorts()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.end(context.WithoutCancel(ctx)))
@@ -121,7 +123,7 @@ func (w *world) startBrokers(ctx context.Context) error {
 	nodes := make([]Node, k.Nodes)
 	var addresses []string
 	for i := range nodes {
-		port, err := freePort()
+		port, err := w.ports.free()
 		if err != nil {
 			return err
 		}
@@ -133,7 +135,7 @@ func (w *world) startBrokers(ctx context.Context) error {
 		addresses = append(addresses, p.Addr())
 		nodes[i] = Node{Listen: loopback(port), Advertise: p.Addr()}
 	}
-	commands, controls, err := k.Prepare(w.path("kafka"), nodes)
+	commands, controls, err := k.Prepare(w.path("kafka"), nodes, w.ports.free)
 	if err != nil {
 		return err
 	}
@@ -181,7 +183,7 @@ func (w *world) migrate(ctx context.Context) error {
 func (w *world) startAggregators(ctx context.Context) error {
 	for i := range aggregators {
 		name := fmt.Sprintf("aggregator %d", i+1)
-		port, err := freePort()
+		port, err := w.ports.free()
 		if err != nil {
 			return err
 		}
@@ -202,11 +204,11 @@ func (w *world) startAggregators(ctx context.Context) error {
 func (w *world) startGateways(ctx context.Context) error {
 	for i := range gateways {
 		name := fmt.Sprintf("gateway %d", i+1)
-		listen, err := freePort()
+		listen, err := w.ports.free()
 		if err != nil {
 			return err
 		}
-		admin, err := freePort()
+		admin, err := w.ports.free()
 		if err != nil {
 			return err
 		}
@@ -283,13 +285,25 @@ func listening(address string) func(context.Context) bool {
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// freePort returns a port that was free a moment ago.
-func freePort() (int, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+// ports gives out loopback ports below those that systems take for outgoing
+// connections: between two lives of a process nobody else may take its port.
+type ports struct{ next int }
+
+const firstPort, lastPort = 20_000, 32_000
+
+func newPorts() *ports { return &ports{firstPort + mathrand.IntN(lastPort-firstPort)} }
+
+// free returns a port that nobody listens on, another one each time.
+func (p *ports) free() (int, error) {
+	for range lastPort - firstPort {
+		if p.next++; p.next >= lastPort {
+			p.next = firstPort
+		}
+		if ln, err := net.Listen("tcp", loopback(p.next)); err == nil {
+			return p.next, ln.Close()
+		}
 	}
-	return ln.Addr().(*net.TCPAddr).Port, ln.Close()
+	return 0, fmt.Errorf("crash: no free port from %d to %d", firstPort, lastPort)
 }
 
 func (w *world) proxies() []*Proxy {

@@ -190,8 +190,8 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 func (s *session) fetchErrors(fetches kgo.Fetches) error {
 	var first error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		if errors.Is(err, context.DeadlineExceeded) {
-			return // poll's own
+		if topic == "" && partition < 0 && errors.Is(err, context.DeadlineExceeded) {
+			return // poll's own: a broker that cannot be dialled is the same error, of a partition or the group
 		}
 		err = fetchError(topic, partition, err)
 		if o := s.owned(topic, partition); o != nil && errors.Is(err, ErrGap) {

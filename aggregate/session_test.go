@@ -72,7 +72,7 @@ func TestFetchErrors(t *testing.T) {
 	}
 	s := newSession(&Aggregator{metrics: newMetrics(prometheus.NewRegistry())})
 	for _, c := range []struct{ err, want error }{
-		{nil, nil}, {context.DeadlineExceeded, nil}, {kerr.UnknownTopicOrPartition, kerr.UnknownTopicOrPartition},
+		{nil, nil}, {context.DeadlineExceeded, context.DeadlineExceeded}, {kerr.UnknownTopicOrPartition, kerr.UnknownTopicOrPartition},
 		{kerr.OffsetOutOfRange, ErrGap}, // of a partition that is not ours (any more)
 	} {
 		err := s.fetchErrors(kgo.Fetches{{Topics: []kgo.FetchTopic{{
@@ -81,6 +81,13 @@ func TestFetchErrors(t *testing.T) {
 		if !errors.Is(err, c.want) || (err == nil) != (c.want == nil) {
 			t.Errorf("a fetch with %v: %v, want %v", c.err, err, c.want)
 		}
+	}
+	if err := s.fetchErrors(kgo.NewErrFetch(context.DeadlineExceeded)); err != nil {
+		t.Errorf("the end of a poll's own time: %v", err)
+	}
+	group := kgo.Fetches{{Topics: []kgo.FetchTopic{{Partitions: []kgo.FetchPartition{{Err: &kgo.ErrGroupSession{Err: context.DeadlineExceeded}}}}}}}
+	if err := s.fetchErrors(group); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a group whose coordinator does not answer: %v", err)
 	}
 	if cause(fmt.Errorf("writing: %w", ErrFenced)) != "fenced" {
 		t.Error("a fence has another cause")

@@ -93,7 +93,9 @@ func packVector(v *click.Verdict) any {
 	return v.Vector.Append(make([]byte, 0, 4*click.VectorSize))
 }
 
+// unpackVector reads little-endian float32 slots; those that were left off are 0.
 func unpackVector(b []byte, v *click.Vector) {
+	*v = click.Vector{}
 	for i := 0; 4*i+4 <= len(b) && i < len(v); i++ {
 		v[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 	}

@@ -29,6 +29,8 @@ func vectors(e *env) {
 	odd := func(c *click.Click) {
 		c.Verdict.Vector[3], c.Verdict.Vector[15] = float32(math.Inf(1)), math.Float32frombits(1)
 	}
+	// Slots of 0 at the end are not stored: they must not be those of the row before.
+	short := func(c *click.Click) { clear(c.Verdict.Vector[20:]) }
 	rows := []aggregate.ClickRow{
 		newRow(1, base, vector(1, 10), odd),
 		newRow(2, base+minute, vector(1, 20), state(click.SIVT)),
@@ -38,6 +40,8 @@ func vectors(e *env) {
 		newRow(6, base, vector(1, 60), state(click.Test)),
 		newRow(7, base, vector(2, 70)),
 		newRow(8, base),
+		newRow(10, base+minute, vector(2, 80), short),
+		newRow(11, base+2*minute, vector(2, 90), short),
 	}
 	e.put(append(rows, again(rows[0], 9))...)
 	read := func(q aggregate.VectorQuery) map[aggregate.EventKey]click.Vector {
@@ -59,7 +63,7 @@ func vectors(e *env) {
 	}{
 		{"all of the version", aggregate.VectorQuery{Version: 1}, []int{1, 2, 3, 4, 5, 6}},
 		{"without test and givt", aggregate.VectorQuery{Version: 1, Without: without}, []int{1, 2, 3, 4}},
-		{"another version", aggregate.VectorQuery{Version: 2, Without: without}, []int{7}},
+		{"another version", aggregate.VectorQuery{Version: 2, Without: without}, []int{7, 9, 10}},
 		{"one tenant", aggregate.VectorQuery{Version: 1, Without: without, TenantID: "acme"}, []int{1, 2, 3}},
 		{"from, included", aggregate.VectorQuery{Version: 1, Without: without, From: base + minute}, []int{2, 3, 4}},
 		{"to, excluded", aggregate.VectorQuery{Version: 1, Without: without, To: base + 2*minute}, []int{1, 2}},

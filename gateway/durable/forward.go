@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -174,22 +175,18 @@ func (f *forwarder) done(s *shipment, r *kgo.Record, err error) {
 	}
 }
 
+// use notes where a record went. Records of different partitions are acked in any
+// order, so its segment may come to the list behind later ones.
 func (f *forwarder) use(segment uint64, r *kgo.Record) {
-	n := len(f.segments)
-	if n == 0 || f.segments[n-1].id < segment {
-		f.segments = append(f.segments, segmentUse{segment, map[int32]int64{}, map[int32]int64{}})
-		n++
+	i, known := slices.BinarySearchFunc(f.segments, segment, func(u segmentUse, id uint64) int { return cmp.Compare(u.id, id) })
+	if !known {
+		f.segments = slices.Insert(f.segments, i, segmentUse{segment, map[int32]int64{}, map[int32]int64{}})
 	}
-	for i := n - 1; i >= 0; i-- {
-		if u := &f.segments[i]; u.id == segment {
-			offsets := u.clicks
-			if r.Topic == stream.DeadLettersTopic {
-				offsets = u.letters
-			}
-			offsets[r.Partition] = max(offsets[r.Partition], r.Offset)
-			return
-		}
+	offsets := f.segments[i].clicks
+	if r.Topic == stream.DeadLettersTopic {
+		offsets = f.segments[i].letters
 	}
+	offsets[r.Partition] = max(offsets[r.Partition], r.Offset)
 }
 
 func (f *forwarder) notify() {

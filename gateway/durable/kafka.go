@@ -71,12 +71,11 @@ func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
 	e.close()
 }
 
-// divert writes a copy to the spool, once.
+// divert writes a copy to the spool, once, unless the last outcome is in.
 func (e *kafkaEntry) divert() {
-	if !e.diverted.CompareAndSwap(false, true) {
+	if !e.diverted.CompareAndSwap(false, true) || !e.reopen() {
 		return
 	}
-	e.open.Add(1)
 	kind, _ := stream.KindOf(e.rec)
 	payload := append([]byte{byte(kind)}, e.rec.Value...)
 	if err := e.log.dep.Spool.Append(payload, nil, e); err != nil {
@@ -104,6 +103,17 @@ func (e *kafkaEntry) answer(err error) {
 		e.done.Done(err)
 		e.log.inside.Done()
 	}
+}
+
+// reopen waits for one more outcome. Behind the last one the sequence is settled, and
+// its place in the account may be another's.
+func (e *kafkaEntry) reopen() bool {
+	for n := e.open.Load(); n > 0; n = e.open.Load() {
+		if e.open.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+	return false
 }
 
 // close settles the sequence when the last outcome is in.

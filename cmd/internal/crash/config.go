@@ -72,7 +72,7 @@ func Long() Config {
 	c := Short()
 	c.Form, c.Lasts, c.Rate, c.Session, c.SpoolBytes = "long", 200*time.Second, 140, 3*time.Second, 16<<20
 	c.Deck = Deck{
-		KillGateway: 24, KillAggregator: 20, KillBroker: 8, KillStore: 6, StopGateway: 4, StopAggregator: 6, StopBroker: 3,
+		KillGateway: 24, KillAggregator: 20, KillBroker: 8, KillStore: 6, StopGateway: 4, StopAggregator: 9, StopBroker: 3,
 		BreakLine: 24, MoveLeaders: 6, RefuseRecords: 6, Doubt: 6, Storm: 4,
 	}
 	c.Least = Activity{

@@ -62,7 +62,7 @@ func Short() Config {
 		},
 		Least: Activity{
 			Acked: 5_000, Kills: 12, EachKilled: 1, Resent: 10, Retries: 10, Redelivery: 100, Duplicates: 50, Letters: 50,
-			Valid: 3_000, Lines: 3, Spooled: 100, Late: 5, Diverted: 1,
+			Valid: 3_000, Lines: 3, Spooled: 100, Late: 5, Diverted: 1, Zombies: 1,
 		},
 	}
 }
@@ -77,7 +77,7 @@ func Long() Config {
 	}
 	c.Least = Activity{
 		Acked: 200_000, Kills: 40, EachKilled: 3, Resent: 500, Retries: 500, Redelivery: 10_000, Duplicates: 1_000, Letters: 1_000,
-		Valid: 100_000, Lines: 12, Spooled: 10_000, Late: 500, Diverted: 10, Fenced: 1,
+		Valid: 100_000, Lines: 12, Spooled: 10_000, Late: 500, Diverted: 10, Zombies: 5,
 	}
 	return c
 }

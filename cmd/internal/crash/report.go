@@ -53,7 +53,8 @@ type Activity struct {
 	Letters    int64 `json:"dead_letters"`
 	Valid      int64 `json:"valid"`
 	Lines      int64 `json:"lines_broken"`
-	Fenced     int64 `json:"fenced"`  // batches of aggregators that had lost their partition
+	Zombies    int64 `json:"zombies"` // aggregators that were stopped until others had their partitions
+	Fenced     int64 `json:"fenced"`  // batches that came from zombies and were refused
 	Spooled    int64 `json:"spooled"` // records that gateways forwarded from their disks
 	Late       int64 `json:"late"`    // clicks of hours that were closed
 	Unsent     int64 `json:"unsent"`
@@ -71,7 +72,7 @@ func (a *Activity) lacks(least *Activity) (lacks []string) {
 		{"batches sent again", a.Resent, least.Resent}, {"retries", a.Retries, least.Retries},
 		{"redelivered copies", a.Redelivery, least.Redelivery}, {"duplicates", a.Duplicates, least.Duplicates},
 		{"dead letters", a.Letters, least.Letters}, {"valid clicks", a.Valid, least.Valid},
-		{"broken lines", a.Lines, least.Lines}, {"fenced batches", a.Fenced, least.Fenced},
+		{"broken lines", a.Lines, least.Lines}, {"zombies", a.Zombies, least.Zombies},
 		{"spooled records", a.Spooled, least.Spooled}, {"late clicks", a.Late, least.Late},
 		{"refused records", a.Diverted, least.Diverted},
 	} {

@@ -306,6 +306,7 @@ func (r *run) lives(rep *Report) {
 	for _, p := range r.aggregators {
 		a.Fenced += occurrences(p.log.Name(), "owned by another aggregator")
 	}
+	a.Zombies = int64(r.harms.faults[StopAggregator.String()])
 	a.Diverted = r.meters.sum("clickgate_durable_produce_errors_total")
 	a.Spooled = r.meters.sum("clickgate_spool_records_total")
 }

@@ -96,8 +96,12 @@ func (h *hour) even(slot int) float64 {
 	return over(h.p.GapOctaves, max(0.05, h.at(slot+1)))
 }
 
-// oneTarget: a person's clicks, and a crowd's, go where the population's go.
+// oneTarget: a person's clicks, and a crowd's, go where the population's go. Behind an
+// address of many agents even a pair is several people.
 func (h *hour) oneTarget() (click.Reason, float64) {
+	if h.at(SlotHourAgents) >= rotated {
+		return 0, 0
+	}
 	return click.ReasonOneTarget, h.entity(SlotHourPair, SlotHourFocus)
 }
 
@@ -121,7 +125,7 @@ func (h *hour) agentRotation() (click.Reason, float64) {
 	if h.many || h.p.EntityClicks == 0 || h.at(SlotHourAgents) < rotated {
 		return 0, 0
 	}
-	strength := max(h.entity(SlotHourAddress, SlotHourAddrFocus), h.even(SlotHourAddrGaps))
+	strength := h.even(SlotHourAddrGaps)
 	if n := h.at(SlotHourAddress); n >= crowdSize && n >= float64(reused*h.at(SlotHourAgents)) {
 		strength = max(strength, over(h.at(SlotHourAgentsEven), listed))
 	}
@@ -177,7 +181,7 @@ func (h *hour) collusion() (click.Reason, float64) {
 	if h.p.GroupClicks == 0 || h.at(SlotHourPair) < oftenTwice || h.at(SlotHourPairHere) < mostly {
 		return 0, 0
 	}
-	return click.ReasonCollusion, over(h.at(SlotLoyalZ), h.p.ZGroup/2)
+	return click.ReasonCollusion, over(h.at(SlotLoyalZ), h.p.ZGroup)
 }
 
 // tooFast: where tokens are made out when the ad is shown, nobody clicks at once.

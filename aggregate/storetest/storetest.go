@@ -68,6 +68,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"RejectedAtBorder", rejectedAtBorder},
 		{"RejectedCopies", rejectedCopies},
 		{"RejectedOthers", rejectedOthers},
+		{"RejectedAtOnce", rejectedAtOnce},
 		{"PassingFailures", passingFailures},
 		{"Letters", letters},
 		{"Replays", replays},

@@ -71,9 +71,15 @@ func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
 	e.close()
 }
 
-// divert writes a copy to the spool, once, unless the last outcome is in.
+// divert writes a copy to the spool, once, unless the last outcome is in. It asks for
+// one more outcome before it takes the copy on, so that Kafka's error, which comes
+// meanwhile and leaves the copy to it, is not the last.
 func (e *kafkaEntry) divert() {
-	if !e.diverted.CompareAndSwap(false, true) || !e.reopen() {
+	if !e.reopen() {
+		return
+	}
+	if !e.diverted.CompareAndSwap(false, true) {
+		e.close()
 		return
 	}
 	kind, _ := stream.KindOf(e.rec)

@@ -2,6 +2,9 @@ package durable
 
 import (
 	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +60,53 @@ func TestLateAckSettlesOnce(t *testing.T) {
 		if s := l.account.slots[seq&l.account.mask()]; s.state != slotOpen {
 			t.Errorf("sequence %d counts as settled, and nothing is known of it", seq)
 		}
+	}
+}
+
+// Whatever Kafka says while the watch diverts an event: it is answered once, it counts
+// as durable once, and nothing is left open.
+func TestVerdictsMeetDiversions(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, faultfs.New(), KafkaFirst, 1)
+	l := r.log
+	const events = 500
+	copies, now := 0, time.Now().UnixMicro()
+	for n := range events {
+		answered := make(toldLater, 2)
+		e := &kafkaEntry{log: l, done: answered, due: time.Now()}
+		e.rec = stream.NewRecord(stream.KindClick, "demo", nil, []byte("late"), 1)
+		e.seq = l.account.give("demo", "s", now, now)
+		e.open.Store(1)
+		l.inside.Add(1)
+		l.live.Add(1)
+		var failed error
+		if n%2 == 1 {
+			failed = errors.New("no answer")
+		}
+		var ready atomic.Int32
+		var both sync.WaitGroup
+		for _, do := range [...]func(){e.divert, func() { e.acked(e.rec, failed) }} {
+			both.Go(func() {
+				for ready.Add(1); ready.Load() < 2; { // both at once
+				}
+				do()
+			})
+		}
+		both.Wait()
+		if err := <-answered; err != nil {
+			t.Fatalf("event %d: %v", n, err)
+		}
+		if e.diverted.Load() {
+			copies++
+		}
+	}
+	r.stop() // waits for all answers and all copies
+	st := l.account.state(now)
+	if st.through != events || st.void != 0 || len(st.counts) != 1 || st.counts[0].Received != events || len(st.open) != 0 {
+		t.Errorf("the account is through %d with %d void, counts %+v, open %v; want %d", st.through, st.void, st.counts, st.open, events)
+	}
+	if t.Logf("%d of %d were diverted", copies, events); copies < events/2 {
+		t.Error("a copy is missing")
 	}
 }
 

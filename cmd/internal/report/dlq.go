@@ -151,15 +151,3 @@ func Replays(w io.Writer, lines []ReplayLine, format Format) error {
 	}
 	return writeGrid(w, g, lines, format)
 }
-
-func writeGrid(w io.Writer, g *grid, lines any, format Format) error {
-	switch format {
-	case Table:
-		return g.write(w)
-	case CSV:
-		return g.writeCSV(w)
-	case JSON:
-		return WriteJSON(w, lines)
-	}
-	return unknown(format)
-}

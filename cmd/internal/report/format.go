@@ -123,6 +123,19 @@ func WriteJSON(w io.Writer, v any) error {
 	return enc.Encode(v)
 }
 
+// writeGrid writes a report that is one table; lines is what it is in JSON.
+func writeGrid(w io.Writer, g *grid, lines any, format Format) error {
+	switch format {
+	case Table:
+		return g.write(w)
+	case CSV:
+		return g.writeCSV(w)
+	case JSON:
+		return WriteJSON(w, lines)
+	}
+	return unknown(format)
+}
+
 func number(n int64) string { return strconv.FormatInt(n, 10) }
 
 // hour shows an hour, Unix microseconds, as UTC.

@@ -38,9 +38,6 @@ func Hours(w io.Writer, open []aggregate.UnitPlan, closed []aggregate.ClosedUnit
 			Clicks: u.Clicks, Hash: hex.EncodeToString(u.Hash[:]), Forced: u.Forced, Version: u.Version,
 		})
 	}
-	if format == JSON {
-		return WriteJSON(w, lines)
-	}
 	g := newGrid("tenant", "source", "hour", "state", "due", "waits_for", "closed_at", ">clicks", "sha256", "forced")
 	for _, l := range lines {
 		clicks, sum := "", l.Hash
@@ -52,11 +49,5 @@ func Hours(w io.Writer, open []aggregate.UnitPlan, closed []aggregate.ClosedUnit
 		}
 		g.add(l.Tenant, l.Source, l.Hour, l.State, l.Due, l.Waits, l.ClosedAt, clicks, sum, l.Forced)
 	}
-	if format == CSV {
-		return g.writeCSV(w)
-	}
-	if format == Table {
-		return g.write(w)
-	}
-	return unknown(format)
+	return writeGrid(w, g, lines, format)
 }

@@ -10,11 +10,8 @@ import (
 
 // Incidents writes incidents; JSON has their series with the evidence.
 func Incidents(w io.Writer, list []aggregate.Incident, format Format) error {
-	if format == JSON {
-		if list == nil {
-			list = []aggregate.Incident{}
-		}
-		return WriteJSON(w, list)
+	if list == nil {
+		list = []aggregate.Incident{} // in JSON no list is an empty one
 	}
 	g := newGrid("id", "tenant", "severity", "opened", "resolved", ">series", "at_risk", "title")
 	for i := range list {
@@ -25,13 +22,7 @@ func Incidents(w io.Writer, list []aggregate.Incident, format Format) error {
 		}
 		g.add(x.ID, x.TenantID, x.Severity.String(), instant(x.OpenedAt), resolved, number(int64(len(x.Series))), money(x.Money), x.Title)
 	}
-	switch format {
-	case Table:
-		return g.write(w)
-	case CSV:
-		return g.writeCSV(w)
-	}
-	return unknown(format)
+	return writeGrid(w, g, list, format)
 }
 
 // money shows amounts by currency, in order of currencies.

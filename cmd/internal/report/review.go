@@ -41,15 +41,7 @@ func Queue(w io.Writer, items []aggregate.QueueItem, format Format) error {
 		g.add(l.Tenant, l.Address, l.Prefix, number(l.Clicks), number(l.Suspects), number(l.Micros), l.Shown, l.Currency,
 			strings.Join(l.Campaigns, " "), strings.Join(l.Reasons, " "), l.First, l.Last)
 	}
-	switch format {
-	case Table:
-		return g.write(w)
-	case CSV:
-		return g.writeCSV(w)
-	case JSON:
-		return WriteJSON(w, lines)
-	}
-	return unknown(format)
+	return writeGrid(w, g, lines, format)
 }
 
 // Case writes what is known of an address: why the click in focus was judged so,

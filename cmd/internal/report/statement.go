@@ -28,15 +28,7 @@ func Statement(w io.Writer, month int64, s *aggregate.Statement, format Format) 
 
 // Adjustments writes the adjustments of a statement alone.
 func Adjustments(w io.Writer, adjustments []aggregate.Adjustment, format Format) error {
-	switch format {
-	case Table:
-		return adjustmentGrid(adjustments).write(w)
-	case CSV:
-		return adjustmentGrid(adjustments).writeCSV(w)
-	case JSON:
-		return WriteJSON(w, adjustmentLines(adjustments))
-	}
-	return unknown(format)
+	return writeGrid(w, adjustmentGrid(adjustments), adjustmentLines(adjustments), format)
 }
 
 func statementTable(w io.Writer, s *aggregate.Statement) error {
@@ -186,15 +178,7 @@ func Invoices(w io.Writer, invoices []aggregate.Invoice, format Format) error {
 	for _, inv := range invoices {
 		g.add(inv.TenantID, monthName(inv.Month), instant(inv.IssuedAt), inv.IssuedBy)
 	}
-	switch format {
-	case Table:
-		return g.write(w)
-	case CSV:
-		return g.writeCSV(w)
-	case JSON:
-		return WriteJSON(w, invoiceLines(invoices))
-	}
-	return unknown(format)
+	return writeGrid(w, g, invoiceLines(invoices), format)
 }
 
 func invoiceLines(invoices []aggregate.Invoice) []invoiceLine {

@@ -7,13 +7,6 @@ import (
 	"unsafe"
 )
 
-// sweep is how many keys an insertion passes over at most in search of an idle one: it
-// bounds the worst case.
-const sweep = 64
-
-// firstRoom is how many keys a shard that grows begins with.
-const firstRoom = 16
-
 // Config sets the bounds of a Table.
 type Config struct {
 	// Entries is how many keys are kept at most, over all shards; at least one for each.
@@ -36,32 +29,19 @@ type Stats struct {
 	Evictions uint64 // keys dropped for new ones
 }
 
-// Table keeps a V for each of many keys in bounded memory. When full, a new key takes
-// the place of an idle one: second chance (Corbato, 1968), at most 64 steps. A key must
-// come twice to earn that chance, so keys that come once wear themselves out first. The
-// zero V is what a new key begins with. Safe for concurrent use through Take.
+// Table keeps a V for each of many keys in bounded memory, spread over slabs. The zero V
+// is what a new key begins with. Safe for concurrent use through Take.
 type Table[V any] struct {
 	seed   uint64
 	shift  uint
 	shards []shard[V]
 }
 
-type entry[V any] struct {
-	key   uint64
-	hash  uint32
-	used  bool // seen again since the hand last passed
-	value V
-}
-
-// shard is an open-addressing index over a slab of entries.
+// shard is a slab with its lock.
 type shard[V any] struct {
-	mu        sync.Mutex
-	index     []uint64 // low 32 bits: slab position + 1, 0 is free; high 32 bits: the entry's hash
-	entries   []entry[V]
-	limit     int
-	hand      int
-	evictions uint64
-	_         [64]byte // neighbours do not share a cache line
+	mu sync.Mutex
+	Slab[V]
+	_ [64]byte // neighbours do not share a cache line
 }
 
 // New reserves a table. The error names the setting that is out of range.
@@ -78,13 +58,7 @@ func New[V any](c Config) (*Table[V], error) {
 	t := &Table[V]{seed: c.Seed, shift: uint(64 - bits.TrailingZeros(uint(c.Shards))), shards: make([]shard[V], c.Shards)}
 	each := (c.Entries + c.Shards - 1) / c.Shards
 	for i := range t.shards {
-		s := &t.shards[i]
-		s.limit = each
-		if c.Grow {
-			s.reserve(min(firstRoom, each))
-		} else {
-			s.reserve(each)
-		}
+		t.shards[i].Slab = NewSlab[V](each, c.Grow)
 	}
 	return t, nil
 }
@@ -105,7 +79,7 @@ func (t *Table[V]) Take(key uint64) (value *V, fresh bool, lock *sync.Mutex) {
 	h := Mix(key ^ t.seed)
 	s := &t.shards[h>>t.shift]
 	s.mu.Lock()
-	value, fresh = s.take(key, uint32(h))
+	value, fresh = s.Slab.Take(key, uint32(h))
 	return value, fresh, &s.mu
 }
 
@@ -137,103 +111,10 @@ func (t *Table[V]) Stats() (st Stats) {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		st.Entries += len(s.entries)
-		st.Bytes += cap(s.entries)*int(unsafe.Sizeof(entry[V]{})) + len(s.index)*8
-		st.Evictions += s.evictions
+		st.Entries += s.Len()
+		st.Bytes += s.Bytes()
+		st.Evictions += s.Evictions()
 		s.mu.Unlock()
 	}
 	return st
-}
-
-// find returns the place of a key, or -1 and the free position of the index.
-func (s *shard[V]) find(key uint64, hash uint32) (at int, pos uint32) {
-	mask := uint32(len(s.index) - 1)
-	for pos = hash & mask; s.index[pos] != 0; pos = (pos + 1) & mask {
-		if slot := s.index[pos]; uint32(slot>>32) == hash {
-			if at := int(uint32(slot)) - 1; s.entries[at].key == key {
-				return at, pos
-			}
-		}
-	}
-	return -1, pos
-}
-
-func (s *shard[V]) take(key uint64, hash uint32) (*V, bool) {
-	at, pos := s.find(key, hash)
-	if at >= 0 {
-		s.entries[at].used = true
-		return &s.entries[at].value, false
-	}
-	at = len(s.entries)
-	if at == cap(s.entries) {
-		if at < s.limit {
-			s.reserve(min(2*at, s.limit))
-		} else {
-			at = s.evict()
-		}
-		pos = s.free(hash)
-	}
-	if at == len(s.entries) {
-		s.entries = s.entries[:at+1]
-	}
-	s.index[pos] = uint64(hash)<<32 | uint64(at+1)
-	e := &s.entries[at]
-	*e = entry[V]{key: key, hash: hash}
-	return &e.value, true
-}
-
-// reserve makes room for so many entries.
-func (s *shard[V]) reserve(n int) {
-	s.entries = append(make([]entry[V], 0, n), s.entries...)
-	s.index = make([]uint64, 1<<bits.Len(uint(2*n-1)))
-	for i := range s.entries {
-		hash := s.entries[i].hash
-		s.index[s.free(hash)] = uint64(hash)<<32 | uint64(i+1)
-	}
-}
-
-// free is where a hash that is not in the index goes.
-func (s *shard[V]) free(hash uint32) uint32 {
-	mask := uint32(len(s.index) - 1)
-	pos := hash & mask
-	for s.index[pos] != 0 {
-		pos = (pos + 1) & mask
-	}
-	return pos
-}
-
-// evict frees the first entry from the hand on that was not used since the hand's last
-// visit, or the last one the hand may look at, and returns its place.
-func (s *shard[V]) evict() int {
-	at := s.hand
-	for range min(sweep, len(s.entries)) {
-		at = s.hand
-		if s.hand++; s.hand == len(s.entries) {
-			s.hand = 0
-		}
-		if !s.entries[at].used {
-			break
-		}
-		s.entries[at].used = false
-	}
-	s.evictions++
-	s.remove(s.entries[at].hash, uint64(at+1))
-	return at
-}
-
-// remove takes a place out of the index and closes the gap, so that no probe ends early.
-func (s *shard[V]) remove(hash uint32, place uint64) {
-	mask := uint32(len(s.index) - 1)
-	gap := hash & mask
-	for s.index[gap]&0xffffffff != place {
-		gap = (gap + 1) & mask
-	}
-	for pos := (gap + 1) & mask; s.index[pos] != 0; pos = (pos + 1) & mask {
-		home := uint32(s.index[pos]>>32) & mask
-		if (pos-home)&mask >= (pos-gap)&mask {
-			s.index[gap] = s.index[pos]
-			gap = pos
-		}
-	}
-	s.index[gap] = 0
 }

@@ -3,6 +3,8 @@ package zscore
 import (
 	"math/bits"
 	"unsafe"
+
+	"clickgate/scoring/entity"
 )
 
 // Rates is what a Table knows about a key right after one of its events.
@@ -28,18 +30,14 @@ type Stats struct {
 	PeerMinutes       uint64 // minutes that became the peers' baseline
 }
 
-// Table keeps the rates of many keys in bounded memory. When full, a new key takes the place of one that has been idle
-// (second chance, at most sweep steps). A key must come twice to earn that second chance, so a flood of keys that come
-// once wears itself out first. Safe for concurrent use; allocates nothing per event.
+// Table keeps the rates of many keys in bounded memory, spread over slabs: when one is full, a new key takes the place
+// of one that has been idle. Safe for concurrent use; allocates nothing per event.
 type Table struct {
 	seed   uint64
 	shift  uint
 	shards []shard
 	peers  peers
 }
-
-// firstRoom is how many keys a shard that grows begins with.
-const firstRoom = 16
 
 // NewTable reserves a table. The error names the setting that is out of range.
 func NewTable(c Config) (*Table, error) {
@@ -51,44 +49,29 @@ func NewTable(c Config) (*Table, error) {
 	t.peers.min = uint32(c.MinPeers)
 	each := (c.Entries + c.Shards - 1) / c.Shards
 	for i := range t.shards {
-		s := &t.shards[i]
-		s.limit = each
-		if c.Grow {
-			s.reserve(min(firstRoom, each))
-		} else {
-			s.reserve(each)
-		}
+		t.shards[i].keys = entity.NewSlab[state](each, c.Grow)
 	}
 	return t, nil
 }
 
 // Key makes a key of several parts, such as tenant, ip key and agent key.
 func Key(seed uint64, parts ...uint64) uint64 {
-	h := mix(seed)
+	h := entity.Mix(seed)
 	for _, p := range parts {
-		h = mix(h ^ p + 0x9e3779b97f4a7c15)
+		h = entity.Mix(h ^ p + 0x9e3779b97f4a7c15)
 	}
 	return h
 }
 
-// mix is the finaliser of MurmurHash3, a bijection.
-func mix(h uint64) uint64 {
-	h ^= h >> 33
-	h *= 0xff51afd7ed558ccd
-	h ^= h >> 33
-	h *= 0xc4ceb9fe1a85ec53
-	return h ^ h>>33
-}
-
 // Observe counts one event of a key at event time t, in microseconds since the epoch.
 func (t *Table) Observe(key uint64, micros int64) Rates {
-	h := mix(key ^ t.seed)
+	h := entity.Mix(key ^ t.seed)
 	s := &t.shards[h>>t.shift]
 	minute := uint32(max(0, min(micros, maxTime)) / minuteMicros)
 	near := t.peers.near(minute)
 
 	s.mu.Lock()
-	e := s.entry(key, uint32(h))
+	e, _ := s.keys.Take(key, uint32(h))
 	p := e.series.Observe(micros)
 	r := Rates{HasSelf: p.OK, ZSelf: p.Z, Kept: p.Kept, Minutes: float64(e.series.closed())}
 	busiest := p.Count
@@ -127,10 +110,10 @@ func (t *Table) Stats() Stats {
 	for i := range t.shards {
 		s := &t.shards[i]
 		s.mu.Lock()
-		st.Entries += len(s.entries)
-		st.Capacity += cap(s.entries)
-		st.Bytes += cap(s.entries)*int(unsafe.Sizeof(entry{})) + len(s.index)*8
-		st.Evictions += s.evictions
+		st.Entries += s.keys.Len()
+		st.Capacity += s.keys.Cap()
+		st.Bytes += s.keys.Bytes()
+		st.Evictions += s.keys.Evictions()
 		st.Observed += s.observed
 		st.Unkept += s.unkept
 		s.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"unsafe"
 
+	"clickgate/scoring/entity"
 	"pgregory.net/rapid"
 )
 
@@ -146,43 +146,6 @@ func TestEvictionKeepsTheBusy(t *testing.T) {
 	}
 }
 
-// The shard's index against a map: every key the model holds is found, and nothing else.
-func TestIndexAgainstModel(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(1, 40).Draw(t, "entries")
-		table, err := NewTable(Config{Entries: n, Shards: 1, Grow: rapid.Bool().Draw(t, "grow")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := &table.shards[0]
-		for range 300 {
-			key := rapid.Uint64Range(0, 60).Draw(t, "key")
-			s.entry(key, uint32(key%7)) // few hashes: long probes
-			found := map[uint64]bool{}
-			used := 0
-			for _, slot := range s.index {
-				if slot != 0 {
-					used++
-					found[s.entries[uint32(slot)-1].key] = true
-				}
-			}
-			if used != len(s.entries) || len(found) != used || !found[key] {
-				t.Fatalf("%d slots in use, %d keys, %d entries", used, len(found), len(s.entries))
-			}
-			for k := range found {
-				pos := uint32(k%7) & uint32(len(s.index)-1)
-				for s.index[pos] != 0 && s.entries[uint32(s.index[pos])-1].key != k {
-					pos = (pos + 1) & uint32(len(s.index)-1)
-				}
-				if s.index[pos] == 0 {
-					t.Fatalf("key %d cannot be reached", k)
-				}
-			}
-		}
-	})
-}
-
 // A table that grows answers as one that was reserved, also when both are full, and costs what its keys need.
 func TestGrowingTableAnswersAlike(t *testing.T) {
 	t.Parallel()
@@ -284,8 +247,10 @@ func TestManyGoroutines(t *testing.T) {
 
 func TestEntryFillsCacheLines(t *testing.T) {
 	t.Parallel()
-	if n := unsafe.Sizeof(entry{}); n != 384 {
-		t.Errorf("an entry has %d bytes, not 6 cache lines", n)
+	const keys, index = 1 << 10, 2 << 10
+	s := entity.NewSlab[state](keys, false)
+	if n := s.Bytes() - index*8; n != keys*384 {
+		t.Errorf("%d entries have %d bytes, not 6 cache lines each", keys, n)
 	}
 }
 

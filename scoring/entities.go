@@ -21,14 +21,41 @@ type entities struct {
 	prefixes   *zscore.Table
 	publishers *zscore.Table
 	campaigns  *zscore.Table
-	agents     *entity.Table[entity.Recent] // of an address
-	habits     *entity.Table[habit]         // of a pair
+	seats      *entity.Table[seat]  // of an address
+	habits     *entity.Table[habit] // of a pair
 }
 
 // habit is how a pair clicks.
 type habit struct {
 	gaps    entity.Gaps
 	targets entity.Recent
+	clicks  twoHours
+}
+
+// seat is which agents an address shows, and how often each.
+type seat struct {
+	agents       entity.Recent
+	clicks       twoHours
+	same, sameOf uint64 // pairs of clicks of this hour, and of the hour before, with one agent
+}
+
+// note counts a click of an agent that clicked here so often before in this hour.
+func (s *seat) note(hour int64, before uint32) {
+	was := s.clicks.hour
+	if s.clicks.add(hour) {
+		s.sameOf, s.same = s.same, 0
+		if hour != was+1 {
+			s.sameOf = 0
+		}
+	}
+	s.same += uint64(before)
+}
+
+// even is how evenly it uses its agents, as SlotHourAgentsEven, of pairs of clicks of the
+// same hour: those of this one and those of the hour before.
+func (s *seat) even(agents float64) float64 {
+	pairs := func(n uint32) float64 { return float64(n) * (float64(n) - 1) / 2 }
+	return float64((pairs(s.clicks.now) + pairs(s.clicks.before)) / max(1, float64(float64(s.same+s.sameOf)*agents)))
 }
 
 // tempo is how often addresses, and addresses and agents together, click.
@@ -84,7 +111,7 @@ func newEntities(c entity.Config) (*entities, error) {
 			return nil, err
 		}
 	}
-	if e.agents, err = entity.New[entity.Recent](c); err == nil {
+	if e.seats, err = entity.New[seat](c); err == nil {
 		e.habits, err = entity.New[habit](c)
 	}
 	if err != nil {
@@ -98,6 +125,7 @@ func newEntities(c entity.Config) (*entities, error) {
 func (e *entities) observe(v *click.Vector, c *click.Click, known bool) {
 	var prefix zscore.Rates
 	v[SlotAddressAgents], v[SlotPairTargets], v[SlotPairGaps], v[SlotPairOctaves] = 0, 0, 0, 0
+	v[SlotAddressEven] = 0
 	tenant := xxhash.Sum64String(c.TenantID)
 	addressKey, pairKey := keysOf(e.seed, c)
 	e.tempo.observe(v, c, known, addressKey, pairKey)
@@ -122,17 +150,21 @@ func keysOf(seed uint64, c *click.Click) (address, pair uint64) {
 // remember notes agent, target and time of the click. Hashes that fill sketches have no
 // seed, so that the seed of a gateway does not show in its evidence.
 func (e *entities) remember(v *click.Vector, c *click.Click, addressKey, pairKey uint64) {
-	hour := uint32(max(0, c.EventTime) / hourMicros)
-	agents, _, lock := e.agents.Take(addressKey)
-	agents.Add(hour, agentHash(c))
-	v[SlotAddressAgents] = float32(agents.Count())
-	lock.Unlock()
-
+	hour := max(0, c.EventTime) / hourMicros
 	h, _, lock := e.habits.Take(pairKey)
 	h.gaps.Observe(c.EventTime)
-	h.targets.Add(hour, targetHash(c))
+	h.targets.Add(uint32(hour), targetHash(c))
+	h.clicks.add(max(hour, h.clicks.hour)) // what is late counts with the newest hour
+	before := h.clicks.now - 1
 	v[SlotPairTargets] = float32(h.targets.Count())
 	v[SlotPairGaps], v[SlotPairOctaves] = float32(h.gaps.Count()), float32(h.gaps.Octaves())
+	lock.Unlock()
+
+	a, _, lock := e.seats.Take(addressKey)
+	a.agents.Add(uint32(hour), agentHash(c))
+	a.note(max(hour, a.clicks.hour), before)
+	agents := a.agents.Count()
+	v[SlotAddressAgents], v[SlotAddressEven] = float32(agents), float32(a.even(agents))
 	lock.Unlock()
 }
 

@@ -19,14 +19,15 @@ const (
 	fewSeats   = 5.0  // addresses from which a group is a farm and no household
 	lift       = 10.0 // times its share elsewhere from which at most one click in ten of a group is anybody's
 	farmLift   = 5.0
-	farmAgain  = 0.6   // share of clicks by visitors who came before, from which they come again and again
-	crowdSize  = 100.0 // clicks from which a crowd can be told from a list of agents
-	listed     = 0.85  // evenness from which agents are a list that is gone through
-	mixed      = 0.75  // evenness up to which they are a crowd's, of which few are common
-	reused     = 3.0   // clicks per agent from which evenness says anything
-	crowdShare = 0.25  // share of a crowd's clicks up to which an agent is one of many
-	crowdMost  = 10.0  // times z_address up to which a crowd excuses a rate
-	fastCommon = 0.2   // share of fast clicks from which tokens are made out at the click
+	farmAgain  = 0.6     // share of clicks by visitors who came before, from which they come again and again
+	crowdSize  = 100.0   // clicks from which a crowd can be told from a list of agents
+	crowdSoFar = 30.0    // the same while clicks pass, for a suspicion only
+	listed     = 0.85    // evenness from which agents are a list that is gone through
+	mixed      = 0.75    // evenness up to which they are a crowd's, of which few are common
+	reused     = 3.0     // clicks per agent from which evenness says anything
+	crowdShare = 1 / 3.0 // share of a crowd's clicks up to which an agent is one of many
+	crowdMost  = 10.0    // times z_address up to which a crowd excuses a rate
+	fastCommon = 0.2     // share of fast clicks from which tokens are made out at the click
 )
 
 // beyond is the strength from which a finding is not told from a stronger one: only what
@@ -47,6 +48,8 @@ type hour struct {
 	v     *click.Vector
 	facts int
 	many  bool // one address is many people
+
+	crowded bool // the address is busy as a crowd is
 }
 
 func (h *hour) at(slot int) float64 { return float64(h.v[slot]) }
@@ -56,6 +59,7 @@ func (h *hour) findings(f func(finding)) {
 	if h.facts&factsKnown == 0 {
 		return
 	}
+	h.crowded = h.crowd()
 	for _, rule := range [...]func() (click.Reason, float64){
 		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.tooFast,
 	} {
@@ -72,7 +76,7 @@ func (h *hour) findings(f func(finding)) {
 // floodTail: most of what the pair did in both hours was a flood.
 func (h *hour) floodTail() (click.Reason, float64) {
 	flood := h.at(SlotHourFlood)
-	if flood < h.p.MinClicks || h.crowd() {
+	if flood < h.p.MinClicks || h.crowded {
 		return 0, 0
 	}
 	return click.ReasonFloodTail, float64(2*flood) / max(1, h.at(SlotHourPair))
@@ -109,7 +113,7 @@ func (h *hour) sweep() (click.Reason, float64) {
 // entity is how far a z-score is beyond ZFocus, of who has enough clicks and is not
 // many people behind one address.
 func (h *hour) entity(clicks, z int) float64 {
-	if h.many || h.p.EntityClicks == 0 || h.at(clicks) < h.p.EntityClicks {
+	if h.many || h.crowded || h.p.EntityClicks == 0 || h.at(clicks) < h.p.EntityClicks {
 		return 0
 	}
 	return over(h.at(z), h.p.ZFocus)
@@ -118,7 +122,7 @@ func (h *hour) entity(clicks, z int) float64 {
 // agentRotation: many agents are no crowd when they all go to one place, come by the
 // clock, are more different than the population's, or are all as common as each other.
 func (h *hour) agentRotation() (click.Reason, float64) {
-	if h.many || h.p.EntityClicks == 0 || h.at(SlotHourAgents) < rotated {
+	if h.many || h.crowded || h.p.EntityClicks == 0 || h.at(SlotHourAgents) < rotated {
 		return 0, 0
 	}
 	strength := max(h.entity(SlotHourAddress, SlotHourAddrFocus), h.even(SlotHourAddrGaps))
@@ -143,7 +147,7 @@ func (h *hour) group() (click.Reason, float64) {
 	source := h.facts&factsSource != 0
 	again := h.at(SlotGroupAgain)
 	if seats >= fewSeats && (source || share >= farmLift*elsewhere) && again >= farmAgain && again >= 2.5*h.at(SlotAgain) &&
-		h.at(SlotHourPair) >= oftenTwice {
+		h.at(SlotHourPair) >= oftenTwice && !h.many {
 		if source { // nothing but coming again sets it apart
 			return click.ReasonClickFarm, z
 		}
@@ -174,7 +178,7 @@ func (h *hour) grown() bool {
 // collusion: a good part of the publisher's clicks are those of the same few who come
 // again and again, and only here. All others are left alone.
 func (h *hour) collusion() (click.Reason, float64) {
-	if h.p.GroupClicks == 0 || h.at(SlotHourPair) < oftenTwice || h.at(SlotHourPairHere) < mostly {
+	if h.p.GroupClicks == 0 || h.at(SlotHourPair) < oftenTwice || h.at(SlotHourPairHere) < mostly || !h.single() {
 		return 0, 0
 	}
 	return click.ReasonCollusion, over(h.at(SlotLoyalZ), h.p.ZGroup/2)
@@ -189,16 +193,25 @@ func (h *hour) tooFast() (click.Reason, float64) {
 	return click.ReasonTooFast, over(h.p.FastSeconds, age)
 }
 
+// single: address and agent are one visitor as far as can be told.
+func (h *hour) single() bool { return !h.many && h.at(SlotHourAgents) < rotated }
+
 // crowd reports whether the address is busy as a crowd is: with no more different agents
-// than the population, of which few are common and none prevails, no publisher or
-// campaign of its own, and no clock where gaps are long enough to tell. Of one kind of people, as with telephones only, the
-// agents are fewer than the population's.
+// than the population, of which few are common and none prevails, and no clock where gaps
+// are long enough to tell. Of one kind of people, as with telephones only, the agents are
+// fewer than the population's. Where they click says nothing: a stadium is there for one
+// thing, and looks at one page. While clicks pass, only how the agents are used is known.
 func (h *hour) crowd() bool {
 	const known = factsKnown | factsPopulation
+	if h.facts&factsKnown == 0 {
+		n, agents := h.at(SlotAddress1h), h.at(SlotAddressAgents)
+		return h.p.ZFocus > 0 && n >= crowdSoFar && agents >= rotated && h.at(SlotAddressEven) > 0 &&
+			h.at(SlotAddressEven) <= mixed && h.at(SlotPair1h) <= float64(crowdShare*n)
+	}
 	n := h.at(SlotHourAddress)
 	return h.facts&known == known && h.p.ZFocus > 0 && n >= crowdSize && h.at(SlotHourAgents) >= rotated &&
 		n >= float64(reused*h.at(SlotHourAgents)) && h.at(SlotHourAgentsEven) <= mixed && h.at(SlotHourAgentsZ) <= h.p.ZFocus/2 &&
-		h.at(SlotHourPair) <= float64(crowdShare*n) && h.at(SlotHourAddrFocus) < h.p.ZFocus/2 &&
+		h.at(SlotHourPair) <= float64(crowdShare*n) &&
 		(h.at(SlotHourAddrOctave) > 1 || h.at(SlotHourAddrGap) < slowest)
 }
 

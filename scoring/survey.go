@@ -57,7 +57,9 @@ const (
 // pairHour is an address and an agent together, in both hours.
 type pairHour struct {
 	clicks, flood uint32
+	seat          uint64 // its address
 	last          uint64 // opportunity of the last click
+	shared        bool   // behind a relay, VPN or Tor exit
 	gaps          entity.Gaps
 	targets       entity.Marks
 	focus         [kinds]majority
@@ -229,10 +231,10 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	if c.Flags&click.FlagTest != 0 || givtReasons(&s.policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
 		return
 	}
-	_, flood, _, _ := rates(&s.policy, v, ranges, &hour{p: &s.policy, v: v})
+	flood := s.policy.pairStrangeness(v) >= s.policy.ZInvalid
 	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
-	if own, before := s.pair(pairKey, c, flood != 0, &keys); own {
+	if own, before := s.pair(pairKey, addressKey, c, v, flood, &keys); own {
 		s.address(addressKey, before, c, &keys)
 		s.scope(addressKey, before > 0, c, v, &keys)
 	}
@@ -240,9 +242,10 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 
 // pair notes a click of address and agent, and reports whether it is one of its own and
 // not the one before, pressed twice or sent twice, and how many came before.
-func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]uint64) (own bool, before uint32) {
+func (s *survey) pair(key, seat uint64, c *click.Click, v *click.Vector, flood bool, keys *[kinds + 1]uint64) (own bool, before uint32) {
 	p, fresh, lock := s.pairs.Take(key)
 	defer lock.Unlock()
+	p.seat, p.shared = seat, int(v[SlotRanges])&rangeShared != 0
 	if flood {
 		p.flood++
 	}
@@ -339,7 +342,7 @@ func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bo
 func (s *survey) settle() {
 	s.settled, s.rates = true, nil
 	s.pairs.Each(func(_ uint64, p *pairHour) {
-		if m := &p.focus[ofPublisher]; p.clicks >= oftenTwice && float64(m.lead) >= mostly*float64(p.clicks) {
+		if m := &p.focus[ofPublisher]; p.clicks >= oftenTwice && float64(m.lead) >= mostly*float64(p.clicks) && s.single(p) {
 			if x := s.scopes.Find(m.value); x != nil {
 				x.loyal += p.clicks
 			}
@@ -365,6 +368,17 @@ func (s *survey) settle() {
 		s.again.median, s.again.mad, _ = zscore.MedianMAD(again)
 		s.again.known = true
 	}
+}
+
+// single reports whether a pair is one visitor, as far as can be told: behind addresses
+// of many people an agent is many people too, and who clicks as often as nobody does is
+// found by that, and must not make the publisher's ordinary readers look like him.
+func (s *survey) single(p *pairHour) bool {
+	if most := s.policy.EntityClicks; p.shared || most > 0 && float64(p.clicks) > most {
+		return false
+	}
+	a := s.seats.Find(p.seat)
+	return a != nil && a.agents.Distinct() < rotated
 }
 
 // compare keeps the busiest scopes and finds what is usual among them.
@@ -417,10 +431,10 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	}
 	p := s.pairs.Find(pairKey)
 	if p != nil {
-		s.fillPair(v, p)
+		s.fillPair(v, p, &keys)
 	}
 	if a := s.seats.Find(addressKey); a != nil {
-		s.fillAddress(v, a)
+		s.fillAddress(v, a, &keys)
 	}
 	facts |= s.fillGroup(v, fingerprintOf(c, v), &keys)
 	s.fillPublisher(v, keys[ofPublisher], p)
@@ -430,24 +444,24 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	v[SlotFacts] = float32(facts)
 }
 
-func (s *survey) fillPair(v *click.Vector, p *pairHour) {
+func (s *survey) fillPair(v *click.Vector, p *pairHour, keys *[kinds + 1]uint64) {
 	n := float64(p.clicks)
 	v[SlotHourPair], v[SlotHourFlood] = float32(n), float32(p.flood)
 	fillGaps(v[SlotHourGaps:], &p.gaps)
-	v[SlotHourFocus] = float32(s.focus(&p.focus, n))
+	v[SlotHourFocus] = float32(s.focus(&p.focus, keys, n))
 	if s.firsts >= leastPopulation {
 		e := s.expect(p.clicks)
 		v[SlotHourSweep] = float32(max(0, excess(float64(p.targets.Occupied()), e.targets, e.targetsDeviation)))
 	}
 }
 
-func (s *survey) fillAddress(v *click.Vector, a *addressHour) {
+func (s *survey) fillAddress(v *click.Vector, a *addressHour, keys *[kinds + 1]uint64) {
 	n := float64(a.clicks)
 	agents := a.agents.Distinct()
 	v[SlotHourAddress], v[SlotHourAgents] = float32(n), float32(agents)
 	v[SlotHourAgentsEven] = float32(float64(n*(n-1)) / max(1, float64(2*float64(float64(a.same)*agents))))
 	fillGaps(v[SlotHourAddrGaps:], &a.gaps)
-	v[SlotHourAddrFocus] = float32(s.focus(&a.focus, n))
+	v[SlotHourAddrFocus] = float32(s.focus(&a.focus, keys, n))
 	if s.firsts >= leastPopulation {
 		e := s.expect(a.clicks)
 		v[SlotHourAgentsZ] = float32(excess(float64(a.agents.Occupied()), e.agents, e.agentsDeviation))
@@ -473,14 +487,15 @@ func (s *survey) expect(clicks uint32) expected {
 }
 
 // focus is how unlike chance it is that n clicks meet one publisher, or one campaign,
-// in 8 of 10: the z-score of a binomial count whose probability is the population's.
-func (s *survey) focus(of *[kinds]majority, n float64) (z float64) {
+// in 8 of 10: the z-score of a binomial count whose probability is the population's. It
+// is 0 of a click elsewhere: who shares address and agent with a machine has another aim.
+func (s *survey) focus(of *[kinds]majority, keys *[kinds + 1]uint64, n float64) (z float64) {
 	if s.firsts < leastPopulation {
 		return 0
 	}
 	for kind := range of {
 		m := &of[kind]
-		if m.value == 0 || float64(m.lead) < mostly*n {
+		if m.value == 0 || m.value != keys[kind] || float64(m.lead) < mostly*n {
 			continue
 		}
 		p := 1.0

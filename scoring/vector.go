@@ -56,7 +56,7 @@ const (
 	SlotHourGaps       // gaps between them
 	SlotHourOctaves    // how evenly they came
 	SlotHourGap        // their typical gap
-	SlotHourFocus      // z: on one publisher or campaign, against the population
+	SlotHourFocus      // z: on the publisher or campaign of this click, against the population
 	SlotHourSweep      // z: more different placements than the population's
 	SlotHourAddress    // clicks of the address in both hours
 	SlotHourAgents     // its different agents
@@ -83,6 +83,8 @@ const (
 	SlotAgain          // the same of everybody else's
 	SlotFastShare      // share of the source's clicks with a token that are too fast
 	SlotHourAgentsEven // how evenly the address uses its agents
+	// What came too late for the first slots, and is of the clicks before.
+	SlotAddressEven // as SlotHourAgentsEven, so far
 	numSlots
 )
 
@@ -141,7 +143,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotHourGaps:       {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
 	SlotHourOctaves:    {"hour_pair_gap_octaves", "octaves", "Standard deviation of their binary logarithm."},
 	SlotHourGap:        {"hour_pair_gap", "s", "Their geometric mean."},
-	SlotHourFocus:      {"hour_pair_focus_z", "z", "How unlike chance it is that they meet one publisher, or one campaign, in 8 of 10 clicks."},
+	SlotHourFocus:      {"hour_pair_focus_z", "z", "How unlike chance it is that they meet the publisher, or the campaign, of this click in 8 of 10."},
 	SlotHourSweep:      {"hour_pair_sweep_z", "z", "How many more different placements they met than as many clicks of the population."},
 	SlotHourAddress:    {"hour_address_clicks", "clicks", "Clicks of the address in the hour and the one before."},
 	SlotHourAgents:     {"hour_address_agents", "agents", "Its different agents."},
@@ -167,6 +169,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotGroupAgain:     {"group_again", "share", "Share of the group's clicks by visitors, address and agent together, who clicked before in both hours."},
 	SlotAgain:          {"again_elsewhere", "share", "The same of the source's other clicks."},
 	SlotHourAgentsEven: {"hour_address_agents_even", "ratio", "How many equally common agents would meet as often as its own do, per agent it has: 1 of a list gone through, less of a crowd."},
+	SlotAddressEven:    {"address_agents_even", "ratio", "The same of the clicks so far, this clock hour and the last."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 

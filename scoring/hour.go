@@ -61,7 +61,7 @@ func (h *hour) findings(f func(finding)) {
 	}
 	h.crowded = h.crowd()
 	for _, rule := range [...]func() (click.Reason, float64){
-		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.tooFast,
+		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.tooFast,
 	} {
 		if reason, strength := rule(); strength >= 1 {
 			f(finding{reason: reason, strength: min(strength, beyond)})
@@ -182,6 +182,16 @@ func (h *hour) collusion() (click.Reason, float64) {
 		return 0, 0
 	}
 	return click.ReasonCollusion, over(h.at(SlotLoyalZ), h.p.ZGroup/2)
+}
+
+// coalition: two publishers have visitors in common whom chance did not bring to both, at
+// most one in ten of them; and this is one.
+func (h *hour) coalition() (click.Reason, float64) {
+	common, expected := h.at(SlotAllyVisitors), h.at(SlotAllyExpected)
+	if h.p.GroupClicks == 0 || common < h.p.GroupClicks/2 || common < float64(lift*expected) || !h.single() {
+		return 0, 0
+	}
+	return click.ReasonCollusion, over(beyondChance(common, expected), h.p.ZGroup)
 }
 
 // tooFast: where tokens are made out when the ad is shown, nobody clicks at once.

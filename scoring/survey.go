@@ -32,6 +32,7 @@ type survey struct {
 	aged, fast      float64           // clicks with a token's age, and those that are too fast
 	again           usual             // share of a fingerprint's clicks by visitors who came before
 	peers           [kinds]peers
+	allies          *coalition // of publishers; nil before all clicks are in
 	expected        map[uint32]expected
 }
 
@@ -63,6 +64,7 @@ type pairHour struct {
 	gaps          entity.Gaps
 	targets       entity.Marks
 	focus         [kinds]majority
+	sites         sites
 }
 
 // addressHour is an address over all its agents, in both hours.
@@ -261,6 +263,7 @@ func (s *survey) pair(key, seat uint64, c *click.Click, v *click.Vector, flood b
 	p.last = opportunity
 	p.gaps.Observe(c.EventTime)
 	p.targets.Add(entity.Cell(targetHash(c)))
+	p.sites.add(keys[ofPublisher])
 	for kind := range p.focus {
 		p.focus[kind].add(keys[kind])
 	}
@@ -343,6 +346,9 @@ func (s *survey) settle() {
 	s.settled, s.rates = true, nil
 	s.pairs.Each(func(_ uint64, p *pairHour) {
 		if m := &p.focus[ofPublisher]; p.clicks >= oftenTwice && float64(m.lead) >= mostly*float64(p.clicks) && s.single(p) {
+			if most := s.policy.EntityClicks; most > 0 && float64(p.clicks) > most {
+				return // found by that, and must not make ordinary readers look like him
+			}
 			if x := s.scopes.Find(m.value); x != nil {
 				x.loyal += p.clicks
 			}
@@ -358,6 +364,7 @@ func (s *survey) settle() {
 	for kind := range s.peers {
 		s.compare(&s.peers[kind])
 	}
+	s.ally()
 	var again []float64
 	s.groups.Each(func(_ uint64, g *group) {
 		if now, _ := g.in(s.hour); g.kind == ofSource && now >= max(2, s.policy.GroupClicks) {
@@ -370,11 +377,25 @@ func (s *survey) settle() {
 	}
 }
 
+// ally compares the visitors of the source's busiest publishers, where it has enough.
+func (s *survey) ally() {
+	ranked := s.peers[ofPublisher].ranked
+	if len(ranked) < leastPeers {
+		ranked = nil
+	}
+	s.allies = newCoalition(ranked)
+	s.pairs.Each(func(_ uint64, p *pairHour) {
+		if !p.sites.many && s.single(p) {
+			s.allies.note(&p.sites)
+		}
+	})
+	s.allies.settle()
+}
+
 // single reports whether a pair is one visitor, as far as can be told: behind addresses
-// of many people an agent is many people too, and who clicks as often as nobody does is
-// found by that, and must not make the publisher's ordinary readers look like him.
+// of many people an agent is many people too.
 func (s *survey) single(p *pairHour) bool {
-	if most := s.policy.EntityClicks; p.shared || most > 0 && float64(p.clicks) > most {
+	if p.shared {
 		return false
 	}
 	a := s.seats.Find(p.seat)
@@ -632,6 +653,10 @@ func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
 	if now, _ := x.in(s.hour); now >= max(2, s.policy.GroupClicks) {
 		peers := &s.peers[ofPublisher]
 		v[SlotLoyalZ] = float32(peers.against(x.loyalty(), peers.loyal, 0.04))
+	}
+	if p != nil && s.single(p) {
+		common, expected := s.allies.strongest(&p.sites, key)
+		v[SlotAllyVisitors], v[SlotAllyExpected] = float32(common), float32(expected)
 	}
 	if p != nil && p.focus[ofPublisher].value == key {
 		v[SlotHourPairHere] = float32(float64(p.focus[ofPublisher].lead) / float64(p.clicks))

@@ -83,6 +83,8 @@ const (
 	SlotAgain          // the same of everybody else's
 	SlotFastShare      // share of the source's clicks with a token that are too fast
 	SlotHourAgentsEven // how evenly the address uses its agents
+	SlotAllyVisitors   // visitors that the publisher has in common with another of this visitor's
+	SlotAllyExpected   // how many by chance
 	// What came too late for the first slots, and is of the clicks before.
 	SlotAddressEven // as SlotHourAgentsEven, so far
 	numSlots
@@ -169,6 +171,8 @@ var Slots = [numSlots]SlotInfo{
 	SlotGroupAgain:     {"group_again", "share", "Share of the group's clicks by visitors, address and agent together, who clicked before in both hours."},
 	SlotAgain:          {"again_elsewhere", "share", "The same of the source's other clicks."},
 	SlotHourAgentsEven: {"hour_address_agents_even", "ratio", "How many equally common agents would meet as often as its own do, per agent it has: 1 of a list gone through, less of a crowd."},
+	SlotAllyVisitors:   {"ally_visitors", "visitors", "Visitors in both hours that the publisher has in common with another publisher of this visitor, that with which it has most beyond chance."},
+	SlotAllyExpected:   {"ally_expected", "visitors", "How many of them chance brings to both, by the source's other publishers."},
 	SlotAddressEven:    {"address_agents_even", "ratio", "The same of the clicks so far, this clock hour and the last."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }

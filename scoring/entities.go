@@ -30,13 +30,41 @@ type habit struct {
 	gaps    entity.Gaps
 	targets entity.Recent
 	clicks  twoHours
+	last    press
 }
+
+// press is the last click of a visitor and whether it was pressed twice.
+type press struct {
+	opportunity uint64
+	twice       bool
+}
+
+// note reports whether a click is the one before once more, and the first time that it
+// is; a click without a token is so when it follows within doubleClick.
+func (p *press) note(c *click.Click, since int64) (again, first bool) {
+	opportunity := targetHash(c)
+	if !c.ClickID.IsZero() {
+		high, low := halves(click.Key(c.ClickID))
+		opportunity = zscore.Key(1, high, low)
+	}
+	if p.opportunity == opportunity && !(c.ClickID.IsZero() && since >= doubleClick) {
+		first = !p.twice
+		p.twice = true
+		return true, first
+	}
+	*p = press{opportunity: opportunity}
+	return false, false
+}
+
+// doubleClick is how soon the same visitor's next click without a token is the same one.
+const doubleClick = 2_000_000
 
 // seat is which agents an address shows, and how often each.
 type seat struct {
 	agents       entity.Recent
 	clicks       twoHours
 	same, sameOf uint64 // pairs of clicks of this hour, and of the hour before, with one agent
+	twice        twoHours
 }
 
 // note counts a click of an agent that clicked here so often before in this hour.
@@ -125,7 +153,7 @@ func newEntities(c entity.Config) (*entities, error) {
 func (e *entities) observe(v *click.Vector, c *click.Click, known bool) {
 	var prefix zscore.Rates
 	v[SlotAddressAgents], v[SlotPairTargets], v[SlotPairGaps], v[SlotPairOctaves] = 0, 0, 0, 0
-	v[SlotAddressEven] = 0
+	v[SlotAddressEven], v[SlotAddressTwice] = 0, 0
 	tenant := xxhash.Sum64String(c.TenantID)
 	addressKey, pairKey := keysOf(e.seed, c)
 	e.tempo.observe(v, c, known, addressKey, pairKey)
@@ -152,6 +180,7 @@ func keysOf(seed uint64, c *click.Click) (address, pair uint64) {
 func (e *entities) remember(v *click.Vector, c *click.Click, addressKey, pairKey uint64) {
 	hour := max(0, c.EventTime) / hourMicros
 	h, _, lock := e.habits.Take(pairKey)
+	_, twice := h.last.note(c, h.gaps.Since(c.EventTime))
 	h.gaps.Observe(c.EventTime)
 	h.targets.Add(uint32(hour), targetHash(c))
 	h.clicks.add(max(hour, h.clicks.hour)) // what is late counts with the newest hour
@@ -163,6 +192,11 @@ func (e *entities) remember(v *click.Vector, c *click.Click, addressKey, pairKey
 	a, _, lock := e.seats.Take(addressKey)
 	a.agents.Add(uint32(hour), agentHash(c))
 	a.note(max(hour, a.clicks.hour), before)
+	if hour = max(hour, a.twice.hour); twice {
+		a.twice.add(hour)
+	}
+	pressed, pressedBefore := a.twice.in(hour)
+	v[SlotAddressTwice] = float32(pressed + pressedBefore)
 	agents := a.agents.Count()
 	v[SlotAddressAgents], v[SlotAddressEven] = float32(agents), float32(a.even(agents))
 	lock.Unlock()

@@ -21,7 +21,8 @@ const (
 	farmLift   = 5.0
 	farmAgain  = 0.6     // share of clicks by visitors who came before, from which they come again and again
 	crowdSize  = 100.0   // clicks from which a crowd can be told from a list of agents
-	crowdSoFar = 30.0    // the same while clicks pass, for a suspicion only
+	crowdSoFar = 200.0   // clicks of which a crowd must have pressed one twice, while they pass
+	pressed    = 5.0     // clicks pressed twice that are to be expected before their absence says anything
 	listed     = 0.85    // evenness from which agents are a list that is gone through
 	mixed      = 0.75    // evenness up to which they are a crowd's, of which few are common
 	reused     = 3.0     // clicks per agent from which evenness says anything
@@ -101,7 +102,11 @@ func (h *hour) even(slot int) float64 {
 }
 
 // oneTarget: a person's clicks, and a crowd's, go where the population's go.
+// In a crowd only who goes elsewhere than the crowd is told from it.
 func (h *hour) oneTarget() (click.Reason, float64) {
+	if h.crowded && h.at(SlotHourAddrFocus) > 0 {
+		return 0, 0
+	}
 	return click.ReasonOneTarget, h.entity(SlotHourPair, SlotHourFocus)
 }
 
@@ -113,7 +118,7 @@ func (h *hour) sweep() (click.Reason, float64) {
 // entity is how far a z-score is beyond ZFocus, of who has enough clicks and is not
 // many people behind one address.
 func (h *hour) entity(clicks, z int) float64 {
-	if h.many || h.crowded || h.p.EntityClicks == 0 || h.at(clicks) < h.p.EntityClicks {
+	if h.many || h.p.EntityClicks == 0 || h.at(clicks) < h.p.EntityClicks {
 		return 0
 	}
 	return over(h.at(z), h.p.ZFocus)
@@ -210,19 +215,32 @@ func (h *hour) single() bool { return !h.many && h.at(SlotHourAgents) < rotated 
 // than the population, of which few are common and none prevails, and no clock where gaps
 // are long enough to tell. Of one kind of people, as with telephones only, the agents are
 // fewer than the population's. Where they click says nothing: a stadium is there for one
-// thing, and looks at one page. While clicks pass, only how the agents are used is known.
+// thing, and looks at one page. But people press twice now and then, and a crowd of them
+// about as often as everybody: a program that clicks in its place does not. While clicks
+// pass, a busy address of many agents is presumed a crowd until that fails to show.
 func (h *hour) crowd() bool {
 	const known = factsKnown | factsPopulation
 	if h.facts&factsKnown == 0 {
 		n, agents := h.at(SlotAddress1h), h.at(SlotAddressAgents)
-		return h.p.ZFocus > 0 && n >= crowdSoFar && agents >= rotated && h.at(SlotAddressEven) > 0 &&
-			h.at(SlotAddressEven) <= mixed && h.at(SlotPair1h) <= float64(crowdShare*n)
+		return h.p.ZFocus > 0 && agents >= rotated && h.at(SlotAddressEven) > 0 && h.at(SlotAddressEven) <= mixed &&
+			h.at(SlotPair1h) <= float64(crowdShare*n) && h.at(SlotAddressTwice) >= math.Floor(n/crowdSoFar)
 	}
 	n := h.at(SlotHourAddress)
 	return h.facts&known == known && h.p.ZFocus > 0 && n >= crowdSize && h.at(SlotHourAgents) >= rotated &&
 		n >= float64(reused*h.at(SlotHourAgents)) && h.at(SlotHourAgentsEven) <= mixed && h.at(SlotHourAgentsZ) <= h.p.ZFocus/2 &&
 		h.at(SlotHourPair) <= float64(crowdShare*n) &&
-		(h.at(SlotHourAddrOctave) > 1 || h.at(SlotHourAddrGap) < slowest)
+		(h.at(SlotHourAddrOctave) > 1 || h.at(SlotHourAddrGap) < slowest) && h.human(n)
+}
+
+// human: the address's aim is everybody's, or not this click's; or of its n clicks about
+// as many were pressed twice as of the population's, not fewer by two and a half
+// deviations, nor four times as many.
+func (h *hour) human(n float64) bool {
+	if h.at(SlotHourAddrFocus) < h.p.ZFocus/2 {
+		return true
+	}
+	usual, seen := float64(n*h.at(SlotTwice)), h.at(SlotHourTwice)
+	return usual >= pressed && seen >= max(1, usual-float64(2.5*math.Sqrt(usual))) && seen <= 4*usual
 }
 
 // over is how many times a value is as great as its bound; 0 where the bound is 0.

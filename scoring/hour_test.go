@@ -44,7 +44,7 @@ func newTown(seed uint64, people int) *town {
 		agent, language := w.agent(), w.language()
 		at := w.within(0, 120)
 		for range 1 + w.few() {
-			w.add("people", at, ip, agent, language, w.publisher(), w.campaign())
+			w.press("people", at, ip, agent, language, w.publisher(), w.campaign())
 			at += w.rng.Int64N(20 * minuteTown)
 		}
 	}
@@ -100,6 +100,15 @@ func (w *town) add(name string, at int64, ip, agent, language, publisher, campai
 	sig.IssuedAt = at - 1_000_000 - w.rng.Int64N(60*1_000_000)
 	w.clicks = append(w.clicks, town1{c, sig, name})
 	return &w.clicks[len(w.clicks)-1]
+}
+
+// press is a click of a person's: one in fifty is pressed twice.
+func (w *town) press(name string, at int64, ip, agent, language, publisher, campaign string) {
+	c := *w.add(name, at, ip, agent, language, publisher, campaign)
+	if w.rng.IntN(50) == 0 {
+		again := w.add(name, at+200_000+w.rng.Int64N(400_000), ip, agent, language, publisher, campaign)
+		again.ClickID, again.PlacementID, again.sig.IssuedAt = c.ClickID, c.PlacementID, c.sig.IssuedAt
+	}
 }
 
 // tally is how many clicks of each name in the last hour were of each state, and which
@@ -223,6 +232,21 @@ func TestHourFindsAttacks(t *testing.T) {
 				w.add("attack", w.within(70, 90), "198.51.100.7", w.agents[w.rng.IntN(30)], w.language(), w.publisher(), w.campaign())
 			}
 		}, click.ReasonAgentRotation, 0.99},
+		"agents as common as people's, on one publisher, at the rate of a stadium": {func(w *town) {
+			for range 2400 {
+				w.add("attack", w.within(70, 90), "198.51.100.7", w.agent(), w.language(), "pub7", "cam9")
+			}
+		}, click.ReasonAgentRotation, 0.99},
+		"equal telephones behind an address that people have too": {func(w *town) {
+			for range 1500 {
+				w.press("people", w.within(0, 120), "198.51.100.7", w.agent(), w.language(), w.publisher(), w.campaign())
+			}
+			for phone := range 40 {
+				for range 50 {
+					w.add("attack", w.within(0, 120), "198.51.100.7", w.agents[60+w.zipf(12)], w.language(), "pub6", fmt.Sprint("cam", phone%campaigns))
+				}
+			}
+		}, click.ReasonOneTarget, 0.95},
 		"agents change without end": {func(w *town) {
 			for i := range 300 {
 				agent := strings.Replace(browser, "127.0.0.0", fmt.Sprintf("%d.0.%d.%d", 90+i%40, 1000+i, i%90), 1)
@@ -298,21 +322,21 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 		}{{"office", 60}, {"university", 400}, {"mobile network", 3000}} {
 			ip := map[string]string{"office": "192.0.2.1", "university": "192.0.2.2", "mobile network": "192.0.2.3"}[nat.name]
 			for range nat.clicks {
-				w.add(nat.name, w.within(0, 120), ip, w.agent(), w.language(), w.publisher(), w.campaign())
+				w.press(nat.name, w.within(0, 120), ip, w.agent(), w.language(), w.publisher(), w.campaign())
 			}
 		}
 		for i := range 1500 {
 			ip := fmt.Sprintf("198.18.%d.%d", i/250, i%250+1)
-			w.add("flash", w.within(80, 90), ip, w.agent(), w.language(), "pub3", w.campaign())
+			w.press("flash", w.within(80, 90), ip, w.agent(), w.language(), "pub3", w.campaign())
 		}
 		for range 2400 { // a stadium's telephones, within twenty minutes
-			w.add("stadium", w.within(70, 90), "192.0.2.4", phones[w.zipf(len(phones))], w.language(), w.publisher(), w.campaign())
+			w.press("stadium", w.within(70, 90), "192.0.2.4", phones[w.zipf(len(phones))], w.language(), w.publisher(), w.campaign())
 		}
 		for range 1200 { // an arena's, all on what is played there, which nobody else looks at
-			w.add("arena", w.within(70, 100), "192.0.2.5", phones[w.zipf(len(phones))], w.language(), "pub7", "cam9")
+			w.press("arena", w.within(70, 100), "192.0.2.5", phones[w.zipf(len(phones))], w.language(), "pub7", "cam9")
 		}
 		for range 900 { // people behind a network's address where a rack of other telephones clicks
-			w.add("beside a rack", w.within(0, 120), "192.0.2.6", w.agents[4+w.zipf(40)], w.language(), w.publisher(), w.campaign())
+			w.press("beside a rack", w.within(0, 120), "192.0.2.6", w.agents[4+w.zipf(40)], w.language(), w.publisher(), w.campaign())
 		}
 		for range 1500 {
 			w.add("rack", w.within(60, 120), "192.0.2.6", w.agents[3], "vi", "pub8", w.campaign())
@@ -320,7 +344,7 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 		for i := range 400 { // readers of two sister papers
 			ip, agent, at := fmt.Sprintf("198.19.%d.%d", 1+i/250, i%250+1), w.agent(), w.within(0, 110)
 			for range 1 + w.few() {
-				w.add("sisters", at, ip, agent, "en", fmt.Sprint("pub", 6+w.rng.IntN(2)), w.campaign())
+				w.press("sisters", at, ip, agent, "en", fmt.Sprint("pub", 6+w.rng.IntN(2)), w.campaign())
 				at += w.rng.Int64N(10 * minuteTown)
 			}
 		}
@@ -328,7 +352,7 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 			ip, language := fmt.Sprintf("198.19.0.%d", i+1), w.language()
 			devices := [3]string{w.agent(), w.agent(), w.agent()}
 			for range 8 {
-				w.add("family", w.within(0, 120), ip, devices[w.rng.IntN(3)], language, w.publisher(), w.campaign())
+				w.press("family", w.within(0, 120), ip, devices[w.rng.IntN(3)], language, w.publisher(), w.campaign())
 			}
 		}
 		r := w.judge(t)

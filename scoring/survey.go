@@ -29,6 +29,7 @@ type survey struct {
 
 	agents, targets entity.Population // of the first click of each address
 	firsts          float64           // how many those are
+	twice           float64           // how many of them were pressed twice
 	aged, fast      float64           // clicks with a token's age, and those that are too fast
 	again           usual             // share of a fingerprint's clicks by visitors who came before
 	peers           [kinds]peers
@@ -59,8 +60,9 @@ const (
 type pairHour struct {
 	clicks, flood uint32
 	seat          uint64 // its address
-	last          uint64 // opportunity of the last click
-	shared        bool   // behind a relay, VPN or Tor exit
+	last          press
+	first         bool // its first click is its address's first, and still the last
+	shared        bool // behind a relay, VPN or Tor exit
 	gaps          entity.Gaps
 	targets       entity.Marks
 	focus         [kinds]majority
@@ -70,6 +72,7 @@ type pairHour struct {
 // addressHour is an address over all its agents, in both hours.
 type addressHour struct {
 	clicks uint32
+	twice  uint32 // clicks pressed twice
 	same   uint64 // pairs of its clicks that have one agent
 	gaps   entity.Gaps
 	agents entity.Marks
@@ -236,44 +239,52 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	flood := s.policy.pairStrangeness(v) >= s.policy.ZInvalid
 	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
-	if own, before := s.pair(pairKey, addressKey, c, v, flood, &keys); own {
-		s.address(addressKey, before, c, &keys)
+	own, twice, before := s.pair(pairKey, addressKey, c, v, flood, &keys)
+	if twice {
+		s.pressedTwice(pairKey, addressKey)
+	}
+	if own {
+		s.address(addressKey, pairKey, before, c, &keys)
 		s.scope(addressKey, before > 0, c, v, &keys)
 	}
 }
 
-// pair notes a click of address and agent, and reports whether it is one of its own and
-// not the one before, pressed twice or sent twice, and how many came before.
-func (s *survey) pair(key, seat uint64, c *click.Click, v *click.Vector, flood bool, keys *[kinds + 1]uint64) (own bool, before uint32) {
-	p, fresh, lock := s.pairs.Take(key)
+// pair notes a click of address and agent, and reports whether it is one of its own, or
+// the one before, pressed twice or sent twice, and that for the first time, and how many
+// came before.
+func (s *survey) pair(key, seat uint64, c *click.Click, v *click.Vector, flood bool, keys *[kinds + 1]uint64) (own, twice bool, before uint32) {
+	p, _, lock := s.pairs.Take(key)
 	defer lock.Unlock()
 	p.seat, p.shared = seat, int(v[SlotRanges])&rangeShared != 0
 	if flood {
 		p.flood++
 	}
-	opportunity := targetHash(c)
-	if !c.ClickID.IsZero() {
-		high, low := halves(click.Key(c.ClickID))
-		opportunity = zscore.Key(1, high, low)
-	}
-	if !fresh && p.last == opportunity && !(c.ClickID.IsZero() && p.gaps.Since(c.EventTime) >= doubleClick) {
-		return false, p.clicks
+	again, twice := p.last.note(c, p.gaps.Since(c.EventTime))
+	if again {
+		return false, twice, p.clicks
 	}
 	p.clicks++
-	p.last = opportunity
+	p.first = false
 	p.gaps.Observe(c.EventTime)
 	p.targets.Add(entity.Cell(targetHash(c)))
 	p.sites.add(keys[ofPublisher])
 	for kind := range p.focus {
 		p.focus[kind].add(keys[kind])
 	}
-	return true, p.clicks - 1
+	return true, false, p.clicks - 1
 }
 
-// doubleClick is how soon the same visitor's next click without a token is the same one.
-const doubleClick = 2_000_000
+// pressedTwice notes that the last click of a pair was; people do so by habit.
+func (s *survey) pressedTwice(pairKey, addressKey uint64) {
+	if p := s.pairs.Find(pairKey); p != nil && p.first {
+		s.twice++
+	}
+	if a := s.seats.Find(addressKey); a != nil {
+		a.twice++
+	}
+}
 
-func (s *survey) address(key uint64, before uint32, c *click.Click, keys *[kinds + 1]uint64) {
+func (s *survey) address(key, pairKey uint64, before uint32, c *click.Click, keys *[kinds + 1]uint64) {
 	a, fresh, lock := s.seats.Take(key)
 	defer lock.Unlock()
 	a.clicks++
@@ -288,6 +299,9 @@ func (s *survey) address(key uint64, before uint32, c *click.Click, keys *[kinds
 	}
 	// Each address counts once, so that no address makes itself the population.
 	s.firsts++
+	if p := s.pairs.Find(pairKey); p != nil {
+		p.first = true
+	}
 	s.agents.Add(entity.Cell(agentHash(c)))
 	s.targets.Add(entity.Cell(targetHash(c)))
 	for kind := range kinds {
@@ -482,6 +496,7 @@ func (s *survey) fillAddress(v *click.Vector, a *addressHour, keys *[kinds + 1]u
 	v[SlotHourAddress], v[SlotHourAgents] = float32(n), float32(agents)
 	v[SlotHourAgentsEven] = float32(float64(n*(n-1)) / max(1, float64(2*float64(float64(a.same)*agents))))
 	fillGaps(v[SlotHourAddrGaps:], &a.gaps)
+	v[SlotHourTwice], v[SlotTwice] = float32(a.twice), float32(s.twice/max(1, s.firsts))
 	v[SlotHourAddrFocus] = float32(s.focus(&a.focus, keys, n))
 	if s.firsts >= leastPopulation {
 		e := s.expect(a.clicks)

@@ -99,14 +99,19 @@ func (c *coalition) settle() {
 }
 
 // strongest is the pair of the visitor's publishers, one of them the click's, that have
-// the most visitors in common beyond chance: how many, and how many by chance.
-func (c *coalition) strongest(s *sites, key uint64) (common, expected float64) {
+// the most visitors in common beyond chance: how many, how many by chance, and how many of
+// the visitor's publishers are so allied with the click's or are it.
+func (c *coalition) strongest(s *sites, key uint64) (common, expected, allied float64) {
 	i, ok := c.index[siteOf(key)]
 	if !ok || s.many {
-		return 0, 0
+		return 0, 0, 0
 	}
-	best := 0.0
+	best, all, mine := 0.0, 0.0, 1.0
 	for _, id := range s.ids {
+		if id == 0 {
+			break
+		}
+		all++
 		j, ok := c.index[id]
 		if !ok || j == i {
 			continue
@@ -114,11 +119,14 @@ func (c *coalition) strongest(s *sites, key uint64) (common, expected float64) {
 		// Of the others, so that those in common do not speak for themselves.
 		n := c.together[i][j]
 		chance := float64(c.usual * float64((c.visitors[i]-n)*(c.visitors[j]-n)))
+		if n >= lift*chance {
+			mine++
+		}
 		if z := beyondChance(n, chance); z > best {
 			best, common, expected = z, n, chance
 		}
 	}
-	return common, expected
+	return common, expected, mine / max(1, all)
 }
 
 // beyondChance is how far a count is above a Poisson expectation, in its deviations.

@@ -22,7 +22,6 @@ const (
 	farmAgain  = 0.6     // share of clicks by visitors who came before, from which they come again and again
 	crowdSize  = 100.0   // clicks from which a crowd can be told from a list of agents
 	crowdSoFar = 200.0   // clicks of which a crowd must have pressed one twice, while they pass
-	pressed    = 5.0     // clicks pressed twice that are to be expected before their absence says anything
 	listed     = 0.85    // evenness from which agents are a list that is gone through
 	mixed      = 0.75    // evenness up to which they are a crowd's, of which few are common
 	reused     = 3.0     // clicks per agent from which evenness says anything
@@ -190,10 +189,10 @@ func (h *hour) collusion() (click.Reason, float64) {
 }
 
 // coalition: two publishers have visitors in common whom chance did not bring to both, at
-// most one in ten of them; and this is one.
+// most one in ten of them; and this is one, who goes to hardly anybody else.
 func (h *hour) coalition() (click.Reason, float64) {
 	common, expected := h.at(SlotAllyVisitors), h.at(SlotAllyExpected)
-	if h.p.GroupClicks == 0 || common < h.p.GroupClicks/2 || common < float64(lift*expected) || !h.single() {
+	if h.p.GroupClicks == 0 || common < h.p.GroupClicks/2 || common < float64(lift*expected) || h.at(SlotAllied) < mostly || !h.single() {
 		return 0, 0
 	}
 	return click.ReasonCollusion, over(beyondChance(common, expected), h.p.ZGroup)
@@ -234,13 +233,13 @@ func (h *hour) crowd() bool {
 
 // human: the address's aim is everybody's, or not this click's; or of its n clicks about
 // as many were pressed twice as of the population's, not fewer by two and a half
-// deviations, nor four times as many.
+// deviations, one at least, nor four times as many.
 func (h *hour) human(n float64) bool {
 	if h.at(SlotHourAddrFocus) < h.p.ZFocus/2 {
 		return true
 	}
 	usual, seen := float64(n*h.at(SlotTwice)), h.at(SlotHourTwice)
-	return usual >= pressed && seen >= max(1, usual-float64(2.5*math.Sqrt(usual))) && seen <= 4*usual
+	return seen >= max(1, usual-float64(2.5*math.Sqrt(usual))) && seen <= max(4, 4*usual)
 }
 
 // over is how many times a value is as great as its bound; 0 where the bound is 0.

@@ -670,8 +670,8 @@ func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
 		v[SlotLoyalZ] = float32(peers.against(x.loyalty(), peers.loyal, 0.04))
 	}
 	if p != nil && s.single(p) {
-		common, expected := s.allies.strongest(&p.sites, key)
-		v[SlotAllyVisitors], v[SlotAllyExpected] = float32(common), float32(expected)
+		common, expected, mine := s.allies.strongest(&p.sites, key)
+		v[SlotAllyVisitors], v[SlotAllyExpected], v[SlotAllied] = float32(common), float32(expected), float32(mine)
 	}
 	if p != nil && p.focus[ofPublisher].value == key {
 		v[SlotHourPairHere] = float32(float64(p.focus[ofPublisher].lead) / float64(p.clicks))

@@ -85,6 +85,7 @@ const (
 	SlotHourAgentsEven // how evenly the address uses its agents
 	SlotAllyVisitors   // visitors that the publisher has in common with another of this visitor's
 	SlotAllyExpected   // how many by chance
+	SlotAllied         // share of this visitor's publishers that are in it together
 	SlotHourTwice      // clicks of the address that were pressed or sent twice
 	SlotTwice          // share of the population's first clicks that were
 	// What came too late for the first slots, and is of the clicks before.
@@ -176,6 +177,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotHourAgentsEven: {"hour_address_agents_even", "ratio", "How many equally common agents would meet as often as its own do, per agent it has: 1 of a list gone through, less of a crowd."},
 	SlotAllyVisitors:   {"ally_visitors", "visitors", "Visitors in both hours that the publisher has in common with another publisher of this visitor, that with which it has most beyond chance."},
 	SlotAllyExpected:   {"ally_expected", "visitors", "How many of them chance brings to both, by the source's other publishers."},
+	SlotAllied:         {"ally_share", "share", "Share of this visitor's publishers that are this one or have ten times as many visitors in common with it as chance brings."},
 	SlotHourTwice:      {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice."},
 	SlotTwice:          {"twice_usual", "share", "Share of the first clicks of all addresses that were pressed or sent twice."},
 	SlotAddressEven:    {"address_agents_even", "ratio", "The same of the clicks so far, this clock hour and the last."},

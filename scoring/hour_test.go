@@ -132,14 +132,19 @@ func (w *town) judge(t *testing.T) tally {
 	return w.judgeBy(t, DefaultConfig())
 }
 
-func (w *town) judgeBy(t *testing.T, cfg Config) tally {
-	t.Helper()
+// sort puts the clicks in the order of a pass.
+func (w *town) sort() {
 	slices.SortFunc(w.clicks, func(a, b town1) int {
 		if a.EventTime != b.EventTime {
 			return int(a.EventTime - b.EventTime)
 		}
 		return slices.Compare(a.EventID[:], b.EventID[:])
 	})
+}
+
+func (w *town) judgeBy(t *testing.T, cfg Config) tally {
+	t.Helper()
+	w.sort()
 	w.clicks = slices.DeleteFunc(w.clicks, func(c town1) bool { return c.EventTime >= townStart+120*minuteTown })
 	live := newScorer(t)
 	j, err := NewJudge(cfg, nil, nil)

@@ -9,15 +9,16 @@ import (
 // Bounds of the hour's rules that are no matter of taste; docs/scoring.md says where
 // each comes from.
 const (
-	slowest    = 5.0  // s: gaps that are shorter are a rate's business, and whole seconds blur them
-	rotated    = 6.0  // agents from which an address shows many
-	diverse    = 50.0 // clicks from which the number of its agents says something by itself
-	alone      = 2.0  // agents up to which nobody else is seen behind an address
-	oftenTwice = 3.0  // clicks in both hours from which a visitor comes again and again
-	mostly     = 0.8  // share of an entity's clicks that makes a publisher or campaign its own
-	manySeats  = 20.0 // addresses from which a group is spread
-	fewSeats   = 5.0  // addresses from which a group is a farm and no household
-	lift       = 10.0 // times its share elsewhere from which at most one click in ten of a group is anybody's
+	slowest    = 5.0   // s: gaps that are shorter are a rate's business, and whole seconds blur them
+	rotated    = 6.0   // agents from which an address shows many
+	diverse    = 50.0  // clicks from which the number of its agents says something by itself
+	alone      = 2.0   // agents up to which nobody else is seen behind an address
+	oftenTwice = 3.0   // clicks in both hours from which a visitor comes again and again
+	pause      = 900.0 // s between two visits of bots that mean to look like two readers (Clickbot.A)
+	mostly     = 0.8   // share of an entity's clicks that makes a publisher or campaign its own
+	manySeats  = 20.0  // addresses from which a group is spread
+	fewSeats   = 5.0   // addresses from which a group is a farm and no household
+	lift       = 10.0  // times its share elsewhere from which at most one click in ten of a group is anybody's
 	farmLift   = 5.0
 	farmAgain  = 0.6     // share of clicks by visitors who came before, from which they come again and again
 	crowdSize  = 100.0   // clicks from which a crowd can be told from a list of agents
@@ -161,7 +162,7 @@ func (h *hour) group() (click.Reason, float64) {
 		return 0, 0
 	}
 	if over(h.at(SlotScopeOneZ), h.p.ZGroup/2) >= 1 || h.grown() || h.at(SlotGroupOdd) >= 0.5 || h.once() {
-		return click.ReasonAddressRotation, z
+		return click.ReasonAddressRotation, float64(3 * z)
 	}
 	return 0, 0
 }
@@ -182,20 +183,26 @@ func (h *hour) grown() bool {
 // collusion: a good part of the publisher's clicks are those of the same few who come
 // again and again, and only here. All others are left alone.
 func (h *hour) collusion() (click.Reason, float64) {
-	if h.p.GroupClicks == 0 || h.at(SlotHourPair) < oftenTwice || h.at(SlotHourPairHere) < mostly || !h.single() {
+	if h.p.GroupClicks == 0 || !returns(h.at(SlotHourPair), h.at(SlotHourGap)) || h.at(SlotHourPairHere) < mostly || !h.single() {
 		return 0, 0
 	}
 	return click.ReasonCollusion, over(h.at(SlotLoyalZ), h.p.ZGroup/2)
+}
+
+// returns: a visitor comes again and again, by clicks in both hours and their typical gap
+// in seconds: three times, or twice with a pause in which others have long gone.
+func returns(clicks, gap float64) bool {
+	return clicks >= oftenTwice || clicks >= oftenTwice-1 && gap >= pause
 }
 
 // coalition: two publishers have visitors in common whom chance did not bring to both, at
 // most one in ten of them; and this is one, who goes to hardly anybody else.
 func (h *hour) coalition() (click.Reason, float64) {
 	common, expected := h.at(SlotAllyVisitors), h.at(SlotAllyExpected)
-	if h.p.GroupClicks == 0 || common < h.p.GroupClicks/2 || common < float64(lift*expected) || h.at(SlotAllied) < mostly || !h.single() {
+	if h.p.GroupClicks == 0 || common < h.p.GroupClicks/3 || common < float64(lift*expected) || h.at(SlotAllied) < mostly || !h.single() {
 		return 0, 0
 	}
-	return click.ReasonCollusion, over(beyondChance(common, expected), h.p.ZGroup)
+	return click.ReasonCollusion, over(beyondChance(common, expected), h.p.ZGroup/2)
 }
 
 // tooFast: where tokens are made out when the ad is shown, nobody clicks at once.

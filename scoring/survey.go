@@ -131,16 +131,27 @@ func (t *twoHours) in(hour int64) (now, before float64) {
 // manner is how clicks of an hour come.
 type manner struct {
 	odd   uint32 // with strange headers
-	again uint32 // of visitors, address and agent together, who came before
+	told  uint32 // of visitors who can be told from others: address and agent are one
+	again uint32 // of those who came before
 }
 
-func (m *manner) note(odd, again bool) {
+// note counts a click. Behind an address of many people nobody knows who comes again.
+func (m *manner) note(odd, single, again bool) {
 	if odd {
 		m.odd++
 	}
-	if again {
-		m.again++
+	if single {
+		m.told++
+		if again {
+			m.again++
+		}
 	}
+}
+
+// returning is the share of clicks, n in all, by visitors who came before, where those
+// that nobody can tell count as usual.
+func (m *manner) returning(n, usual float64) float64 {
+	return float64(float64(m.again)+float64(max(0, n-float64(m.told))*usual)) / max(1, n)
 }
 
 // scope is a publisher, a campaign, or the whole source.
@@ -245,7 +256,8 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	}
 	if own {
 		s.address(addressKey, pairKey, before, c, &keys)
-		s.scope(addressKey, before > 0, c, v, &keys)
+		p := s.pairs.Find(pairKey)
+		s.scope(addressKey, p != nil && s.single(p), before > 0, c, v, &keys)
 	}
 }
 
@@ -315,7 +327,7 @@ func (s *survey) address(key, pairKey uint64, before uint32, c *click.Click, key
 
 // scope notes a click of its publisher, campaign and source, and of its fingerprint
 // there.
-func (s *survey) scope(addressKey uint64, again bool, c *click.Click, v *click.Vector, keys *[kinds + 1]uint64) {
+func (s *survey) scope(addressKey uint64, single, again bool, c *click.Click, v *click.Vector, keys *[kinds + 1]uint64) {
 	at := c.EventTime / hourMicros
 	odd := int(v[SlotHeaders])&headersOdd != 0
 	if age := v[SlotTokenAge]; age > 0 {
@@ -329,21 +341,21 @@ func (s *survey) scope(addressKey uint64, again bool, c *click.Click, v *click.V
 		if key == 0 {
 			continue
 		}
-		same := s.group(groupKey(key, finger), addressKey, kind, at, odd, again)
+		same := s.group(groupKey(key, finger), addressKey, kind, at, odd, single, again)
 		x, _, lock := s.scopes.Take(key)
 		x.kind = uint8(kind)
 		if x.add(at) {
 			x.manner, x.same = manner{}, 0
 		}
 		x.same += uint64(same)
-		x.note(odd, again)
+		x.note(odd, single, again)
 		lock.Unlock()
 	}
 }
 
 // group notes a click of a fingerprint in a scope and returns how many of the hour came
 // before it.
-func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bool) uint32 {
+func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, single, again bool) uint32 {
 	g, _, lock := s.groups.Take(key)
 	defer lock.Unlock()
 	g.kind = uint8(kind)
@@ -351,7 +363,7 @@ func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bo
 		g.manner, g.addresses = manner{}, entity.Distinct{}
 	}
 	g.addresses.Add(entity.Mix(addressKey))
-	g.note(odd, again)
+	g.note(odd, single, again)
 	return g.now - 1
 }
 
@@ -359,7 +371,7 @@ func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bo
 func (s *survey) settle() {
 	s.settled, s.rates = true, nil
 	s.pairs.Each(func(_ uint64, p *pairHour) {
-		if m := &p.focus[ofPublisher]; p.clicks >= oftenTwice && float64(m.lead) >= mostly*float64(p.clicks) && s.single(p) {
+		if m := &p.focus[ofPublisher]; returns(float64(p.clicks), p.gaps.Typical()) && float64(m.lead) >= mostly*float64(p.clicks) && s.single(p) {
 			if most := s.policy.EntityClicks; most > 0 && float64(p.clicks) > most {
 				return // found by that, and must not make ordinary readers look like him
 			}
@@ -381,8 +393,8 @@ func (s *survey) settle() {
 	s.ally()
 	var again []float64
 	s.groups.Each(func(_ uint64, g *group) {
-		if now, _ := g.in(s.hour); g.kind == ofSource && now >= max(2, s.policy.GroupClicks) {
-			again = append(again, float64(g.again)/now)
+		if now, _ := g.in(s.hour); g.kind == ofSource && now > 0 && float64(g.told) >= max(2, s.policy.GroupClicks) {
+			again = append(again, float64(g.again)/float64(g.told))
 		}
 	})
 	if len(again) >= leastPeers {
@@ -562,7 +574,7 @@ func (s *survey) fillGroup(v *click.Vector, finger uint64, keys *[kinds + 1]uint
 			facts = s.writeGroup(v, kind, g, x, total, all)
 		}
 	}
-	if best < s.policy.ZGroup/2 && s.sourceZ(all) > 0 {
+	if again := s.sourceZ(all); best < s.policy.ZGroup/3 && again > 0 || best < s.policy.ZGroup/2 && again >= s.policy.ZGroup {
 		facts = s.writeGroup(v, ofSource, all, total, total, all)
 	}
 	return facts
@@ -575,8 +587,8 @@ func (s *survey) sourceZ(all *group) float64 {
 		return all.z
 	}
 	all.known, all.seats = true, all.addresses.Count()
-	if n, _ := all.in(s.hour); s.again.known && n >= s.policy.GroupClicks {
-		all.z = max(0, zscore.Robust(float64(all.again)/n, s.again.median, s.again.mad, 0.05))
+	if n, _ := all.in(s.hour); s.again.known && n > 0 && float64(all.told) >= s.policy.GroupClicks {
+		all.z = max(0, zscore.Robust(float64(all.again)/max(1, float64(all.told)), s.again.median, s.again.mad, 0.05))
 	}
 	return all.z
 }
@@ -594,8 +606,8 @@ func (s *survey) writeGroup(v *click.Vector, kind int, g *group, x, total *scope
 	v[SlotGroupZ] = float32(g.z)
 	v[SlotGroupOdd] = float32(float64(float64(g.odd)/max(1, n)) - float64((float64(x.odd)-float64(g.odd))/max(1, in-n)))
 	v[SlotScope], v[SlotScopeBefore] = float32(in), float32(inBefore)
-	v[SlotGroupAgain] = float32(float64(g.again) / max(1, n))
-	v[SlotAgain] = float32(elsewhere(float64(total.again)-float64(g.again), everything-n))
+	usual := elsewhere(float64(total.again)-float64(g.again), float64(total.told)-float64(g.told))
+	v[SlotGroupAgain], v[SlotAgain] = float32(g.returning(n, usual)), float32(usual)
 	v[SlotScopeOne], v[SlotScopeOneZ] = float32(x.one()), 0
 	switch kind {
 	case ofSource:
@@ -667,7 +679,9 @@ func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
 	v[SlotLoyal] = float32(x.loyalty())
 	if now, _ := x.in(s.hour); now >= max(2, s.policy.GroupClicks) {
 		peers := &s.peers[ofPublisher]
-		v[SlotLoyalZ] = float32(peers.against(x.loyalty(), peers.loyal, 0.04))
+		if x.loyalty() >= lift*peers.loyal.median { // else more than one in ten would be anybody's
+			v[SlotLoyalZ] = float32(peers.against(x.loyalty(), peers.loyal, 0.04))
+		}
 	}
 	if p != nil && s.single(p) {
 		common, expected, mine := s.allies.strongest(&p.sites, key)

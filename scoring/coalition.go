@@ -41,7 +41,7 @@ func (s *sites) add(key uint64) {
 // that of a square of rankedMost.
 type coalition struct {
 	index    map[uint32]int
-	visitors []float64   // of each publisher
+	visitors []float64   // of each publisher, who went to another of them too
 	together [][]float64 // of both
 	usual    float64     // visitors in common, for each visitor of one times each of the other
 }
@@ -55,7 +55,8 @@ func newCoalition(ranked []ranked) *coalition {
 	return c
 }
 
-// note counts a visitor once, however often he clicked.
+// note counts a visitor once, however often he clicked. Who came to one publisher only
+// says nothing of two, and rented addresses and flash crowds bring any number of those.
 func (c *coalition) note(s *sites) {
 	var at [mostSites]int
 	n := 0
@@ -64,6 +65,9 @@ func (c *coalition) note(s *sites) {
 			at[n] = i
 			n++
 		}
+	}
+	if n < 2 {
+		return
 	}
 	for k, i := range at[:n] {
 		c.visitors[i]++

@@ -159,9 +159,9 @@ type scope struct {
 	twoHours
 	manner
 	kind   uint8
-	firsts uint32 // addresses whose first click was here
-	loyal  uint32 // clicks of both hours by visitors who come again and again, when all are in
-	same   uint64 // pairs of clicks of the hour that have one fingerprint
+	firsts uint32    // addresses whose first click was here
+	loyal  [2]uint32 // clicks of both hours by visitors who come again and again, quickly and slowly, when all are in
+	same   uint64    // pairs of clicks of the hour that have one fingerprint
 }
 
 // group is a fingerprint in a scope.
@@ -183,8 +183,9 @@ type ranked struct {
 
 // peers is what is usual among the scopes of a kind.
 type peers struct {
-	ranked     []ranked // those with enough clicks, the busiest first
-	one, loyal usual
+	ranked []ranked // those with enough clicks, the busiest first
+	one    usual
+	loyal  [2]usual
 }
 
 // usual is median and MAD of a value, when there are enough to tell.
@@ -215,6 +216,14 @@ func newSurvey(p *Policy, c entity.Config) (*survey, error) {
 	c.Entries = max(1, c.Entries/16)
 	s.scopes, err = entity.New[scope](c)
 	return s, err
+}
+
+// pace is 1 of a visitor who leaves long pauses between clicks, else 0.
+func (p *pairHour) pace() int {
+	if p.gaps.Typical() >= pause {
+		return 1
+	}
+	return 0
 }
 
 // scopeKeys are those of a click's publisher, campaign and source; 0 where it has none.
@@ -376,7 +385,7 @@ func (s *survey) settle() {
 				return // found by that, and must not make ordinary readers look like him
 			}
 			if x := s.scopes.Find(m.value); x != nil {
-				x.loyal += p.clicks
+				x.loyal[p.pace()] += p.clicks
 			}
 		}
 	})
@@ -432,13 +441,19 @@ func (s *survey) single(p *pairHour) bool {
 func (s *survey) compare(p *peers) {
 	slices.SortFunc(p.ranked, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.clicks, a.clicks), cmp.Compare(a.key, b.key)) })
 	p.ranked = p.ranked[:min(len(p.ranked), rankedMost)]
-	var one, loyal []float64
+	var one []float64
+	var loyal [2][]float64
 	for _, r := range p.ranked {
 		x := s.scopes.Find(r.key)
-		one, loyal = append(one, x.one()), append(loyal, x.loyalty())
+		one = append(one, x.one())
+		for pace := range loyal {
+			loyal[pace] = append(loyal[pace], x.loyalty(pace))
+		}
 	}
 	p.one.median, p.one.mad, _ = zscore.MedianMAD(one)
-	p.loyal.median, p.loyal.mad, _ = zscore.MedianMAD(loyal)
+	for pace := range loyal {
+		p.loyal[pace].median, p.loyal[pace].mad, _ = zscore.MedianMAD(loyal[pace])
+	}
 }
 
 // one is the chance that two clicks of the hour have one fingerprint (Simpson, 1949).
@@ -449,8 +464,8 @@ func (x *scope) one() float64 {
 
 // loyalty is the share of the clicks of both hours by visitors who come again and again
 // and to no other publisher.
-func (x *scope) loyalty() float64 {
-	return float64(x.loyal) / max(1, float64(x.now)+float64(x.before))
+func (x *scope) loyalty(pace int) float64 {
+	return float64(x.loyal[pace]) / max(1, float64(x.now)+float64(x.before))
 }
 
 // against is the robust z-score, never below 0, of a scope's value among its peers'; 0
@@ -676,18 +691,23 @@ func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
 	if key == 0 || x == nil {
 		return
 	}
-	v[SlotLoyal] = float32(x.loyalty())
+	if p == nil {
+		return
+	}
+	pace := p.pace()
+	share := x.loyalty(pace)
+	v[SlotLoyal] = float32(share)
 	if now, _ := x.in(s.hour); now >= max(2, s.policy.GroupClicks) {
 		peers := &s.peers[ofPublisher]
-		if x.loyalty() >= lift*peers.loyal.median { // else more than one in ten would be anybody's
-			v[SlotLoyalZ] = float32(peers.against(x.loyalty(), peers.loyal, 0.04))
+		if usual := peers.loyal[pace]; share >= lift*usual.median { // else more than one in ten would be anybody's
+			v[SlotLoyalZ] = float32(peers.against(share, usual, 0.04))
 		}
 	}
-	if p != nil && s.single(p) {
+	if s.single(p) {
 		common, expected, mine := s.allies.strongest(&p.sites, key)
 		v[SlotAllyVisitors], v[SlotAllyExpected], v[SlotAllied] = float32(common), float32(expected), float32(mine)
 	}
-	if p != nil && p.focus[ofPublisher].value == key {
+	if p.focus[ofPublisher].value == key {
 		v[SlotHourPairHere] = float32(float64(p.focus[ofPublisher].lead) / float64(p.clicks))
 	}
 }

@@ -78,8 +78,10 @@ func (c *coalition) note(s *sites) {
 	}
 }
 
-// settle finds what is usual: the median over all visitors that two publishers might
-// have in common, so that a few pairs of publishers do not move it, nor many small ones.
+// settle finds what is usual: the upper quartile over all visitors that two publishers
+// might have in common. Pairs of publishers count by those, so that many small ones do not
+// move it. A pool lowers the share of its publishers' visitors in common with all others,
+// and at night those are half of what there is; hence no median, which would follow.
 func (c *coalition) settle() {
 	type couple struct{ ratio, weight float64 }
 	var all []couple
@@ -93,9 +95,9 @@ func (c *coalition) settle() {
 		}
 	}
 	slices.SortFunc(all, func(a, b couple) int { return cmp.Or(cmp.Compare(a.ratio, b.ratio), cmp.Compare(a.weight, b.weight)) })
-	half := total / 2
+	left := 0.75 * total
 	for _, x := range all {
-		if half -= x.weight; half <= 0 {
+		if left -= x.weight; left <= 0 {
 			c.usual = x.ratio
 			return
 		}

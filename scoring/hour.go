@@ -144,8 +144,9 @@ func (h *hour) agentRotation() (click.Reason, float64) {
 // group: one fingerprint from many addresses. Of a farm the devices come again and
 // again. Of rented addresses each comes about once, and all crowd one publisher or
 // campaign; then a second sign is asked for, because audiences differ in their devices.
+// A relay gives its people ever new addresses too, and they are left alone.
 func (h *hour) group() (click.Reason, float64) {
-	if h.p.GroupClicks == 0 || h.at(SlotGroup) < h.p.GroupClicks {
+	if h.many || h.p.GroupClicks == 0 || h.at(SlotGroup) < h.p.GroupClicks {
 		return 0, 0
 	}
 	z, seats := over(h.at(SlotGroupZ), h.p.ZGroup), h.at(SlotGroupAddresses)
@@ -153,7 +154,7 @@ func (h *hour) group() (click.Reason, float64) {
 	source := h.facts&factsSource != 0
 	again := h.at(SlotGroupAgain)
 	if seats >= fewSeats && (source || share >= farmLift*elsewhere) && again >= farmAgain && again >= 2.5*h.at(SlotAgain) &&
-		h.at(SlotHourPair) >= oftenTwice && !h.many {
+		h.at(SlotHourPair) >= oftenTwice {
 		if source { // nothing but coming again sets it apart
 			return click.ReasonClickFarm, z
 		}
@@ -236,18 +237,18 @@ func (h *hour) crowd() bool {
 	return h.facts&known == known && h.p.ZFocus > 0 && n >= crowdSize && h.at(SlotHourAgents) >= rotated &&
 		n >= float64(reused*h.at(SlotHourAgents)) && h.at(SlotHourAgentsEven) <= mixed && h.at(SlotHourAgentsZ) <= h.p.ZFocus/2 &&
 		h.at(SlotHourPair) <= float64(crowdShare*n) &&
-		(h.at(SlotHourAddrOctave) > 1 || h.at(SlotHourAddrGap) < slowest) && h.human(n)
+		(h.at(SlotHourAddrOctave) > 1 || h.at(SlotHourAddrGap) < slowest) && h.human()
 }
 
-// human: the address's aim is everybody's, or not this click's; or of its n clicks about
-// as many were pressed twice as of the population's, not fewer by two and a half
+// human: the address's aim is everybody's, or not this click's; or of its clicks about as
+// many were pressed twice as of the population's, not fewer by two and a half
 // deviations, nor four times as many, and none at all only where people would press none
 // more often than once in a hundred.
-func (h *hour) human(n float64) bool {
+func (h *hour) human() bool {
 	if h.at(SlotHourAddrFocus) < h.p.ZFocus/2 {
 		return true
 	}
-	usual, seen := float64(n*h.at(SlotTwice)), h.at(SlotHourTwice)
+	usual, seen := h.at(SlotTwice), h.at(SlotHourTwice)
 	return seen >= usual-float64(2.5*math.Sqrt(usual)) && seen <= max(4, 4*usual) && (seen > 0 || usual <= noneIn100)
 }
 

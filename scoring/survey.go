@@ -160,6 +160,7 @@ type scope struct {
 	manner
 	kind   uint8
 	firsts uint32    // addresses whose first click was here
+	twice  uint32    // clicks of both hours that were pressed twice
 	loyal  [2]uint32 // clicks of both hours by visitors who come again and again, quickly and slowly, when all are in
 	same   uint64    // pairs of clicks of the hour that have one fingerprint
 }
@@ -261,7 +262,7 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	keys := scopeKeys(c)
 	own, twice, before := s.pair(pairKey, addressKey, c, v, flood, &keys)
 	if twice {
-		s.pressedTwice(pairKey, addressKey)
+		s.pressedTwice(pairKey, addressKey, keys[ofPublisher])
 	}
 	if own {
 		s.address(addressKey, pairKey, before, c, &keys)
@@ -296,13 +297,28 @@ func (s *survey) pair(key, seat uint64, c *click.Click, v *click.Vector, flood b
 }
 
 // pressedTwice notes that the last click of a pair was; people do so by habit.
-func (s *survey) pressedTwice(pairKey, addressKey uint64) {
+func (s *survey) pressedTwice(pairKey, addressKey, publisher uint64) {
 	if p := s.pairs.Find(pairKey); p != nil && p.first {
 		s.twice++
 	}
 	if a := s.seats.Find(addressKey); a != nil {
 		a.twice++
 	}
+	if x := s.scopes.Find(publisher); x != nil {
+		x.twice++
+	}
+}
+
+// pressed is how many clicks of an address were pressed twice, and how many would be of
+// people. Where it has none and too few clicks to tell, it is so of its publisher's: who
+// comes from several addresses at once shows there first.
+func (s *survey) pressed(a *addressHour, publisher uint64) (seen, usual float64) {
+	share := s.twice / max(1, s.firsts)
+	seen, usual = float64(a.twice), float64(float64(a.clicks)*share)
+	if x := s.scopes.Find(publisher); seen == 0 && usual <= noneIn100 && x != nil {
+		return float64(x.twice), float64((float64(x.now) + float64(x.before)) * share)
+	}
+	return seen, usual
 }
 
 func (s *survey) address(key, pairKey uint64, before uint32, c *click.Click, keys *[kinds + 1]uint64) {
@@ -523,7 +539,8 @@ func (s *survey) fillAddress(v *click.Vector, a *addressHour, keys *[kinds + 1]u
 	v[SlotHourAddress], v[SlotHourAgents] = float32(n), float32(agents)
 	v[SlotHourAgentsEven] = float32(float64(n*(n-1)) / max(1, float64(2*float64(float64(a.same)*agents))))
 	fillGaps(v[SlotHourAddrGaps:], &a.gaps)
-	v[SlotHourTwice], v[SlotTwice] = float32(a.twice), float32(s.twice/max(1, s.firsts))
+	seen, usual := s.pressed(a, keys[ofPublisher])
+	v[SlotHourTwice], v[SlotTwice] = float32(seen), float32(usual)
 	v[SlotHourAddrFocus] = float32(s.focus(&a.focus, keys, n))
 	if s.firsts >= leastPopulation {
 		e := s.expect(a.clicks)

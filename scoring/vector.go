@@ -86,8 +86,8 @@ const (
 	SlotAllyVisitors   // visitors that the publisher has in common with another of this visitor's
 	SlotAllyExpected   // how many by chance
 	SlotAllied         // share of this visitor's publishers that are in it together
-	SlotHourTwice      // clicks of the address that were pressed or sent twice
-	SlotTwice          // share of the population's first clicks that were
+	SlotHourTwice      // clicks of the address, or its publisher, that were pressed or sent twice
+	SlotTwice          // how many would be of people
 	// What came too late for the first slots, and is of the clicks before.
 	SlotAddressEven  // as SlotHourAgentsEven, so far
 	SlotAddressTwice // as SlotHourTwice, so far
@@ -178,8 +178,8 @@ var Slots = [numSlots]SlotInfo{
 	SlotAllyVisitors:   {"ally_visitors", "visitors", "Visitors in both hours that the publisher has in common with another publisher of this visitor, that with which it has most beyond chance."},
 	SlotAllyExpected:   {"ally_expected", "visitors", "How many of them chance brings to both, by the source's other publishers."},
 	SlotAllied:         {"ally_share", "share", "Share of this visitor's publishers that are this one or have ten times as many visitors in common with it as chance brings."},
-	SlotHourTwice:      {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice."},
-	SlotTwice:          {"twice_usual", "share", "Share of the first clicks of all addresses that were pressed or sent twice."},
+	SlotHourTwice:      {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice; of the publisher where the address has none and too few clicks to tell."},
+	SlotTwice:          {"hour_twice_usual", "clicks", "How many it would be of as many first clicks of all addresses."},
 	SlotAddressEven:    {"address_agents_even", "ratio", "The same of the clicks so far, this clock hour and the last."},
 	SlotAddressTwice:   {"address_twice", "clicks", "Clicks of the address so far, this clock hour and the last, that were pressed or sent twice."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},

@@ -47,6 +47,8 @@ const (
 	SlotTokenAge              // seconds from the token to the click; 0 is not known
 	SlotFingerprint           // 10 bits of a hash of agent and language
 	SlotModel                 // score of the isolation forest, 0 .. 1; 0 without a model
+	SlotAddressEven           // how evenly the address uses its agents, so far
+	SlotAddressTwice          // its clicks pressed or sent twice, so far
 
 	// What a whole hour and the one before say, known in the second pass only.
 
@@ -88,9 +90,6 @@ const (
 	SlotAllied         // share of this visitor's publishers that are in it together
 	SlotHourTwice      // clicks of the address, or its publisher, that were pressed or sent twice
 	SlotTwice          // how many would be of people
-	// What came too late for the first slots, and is of the clicks before.
-	SlotAddressEven  // as SlotHourAgentsEven, so far
-	SlotAddressTwice // as SlotHourTwice, so far
 	numSlots
 )
 
@@ -143,6 +142,8 @@ var Slots = [numSlots]SlotInfo{
 	SlotTokenAge:       {"token_age", "s", "From the token's making to the click; 0 is not known."},
 	SlotFingerprint:    {"fingerprint", "code", "Ten bits of a hash of agent and language."},
 	SlotModel:          {"model_score", "score", "Isolation forest over the slots before headers: about 0.5 ordinary, towards 1 easily set apart."},
+	SlotAddressEven:    {"address_agents_even", "ratio", "How many equally common agents would meet as often as those of the address did so far, this clock hour and the last, per agent it has."},
+	SlotAddressTwice:   {"address_twice", "clicks", "Clicks of the address so far, this clock hour and the last, that were pressed or sent twice."},
 	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's."},
 	SlotHourPair:       {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
 	SlotHourFlood:      {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
@@ -180,8 +181,6 @@ var Slots = [numSlots]SlotInfo{
 	SlotAllied:         {"ally_share", "share", "Share of this visitor's publishers that are this one or have ten times as many visitors in common with it as chance brings."},
 	SlotHourTwice:      {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice; of the publisher where the address has none and too few clicks to tell."},
 	SlotTwice:          {"hour_twice_usual", "clicks", "How many it would be of as many first clicks of all addresses."},
-	SlotAddressEven:    {"address_agents_even", "ratio", "The same of the clicks so far, this clock hour and the last."},
-	SlotAddressTwice:   {"address_twice", "clicks", "Clicks of the address so far, this clock hour and the last, that were pressed or sent twice."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 

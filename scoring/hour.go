@@ -15,7 +15,7 @@ const (
 	alone      = 2.0   // agents up to which nobody else is seen behind an address
 	oftenTwice = 3.0   // clicks in both hours from which a visitor comes again and again
 	pause      = 900.0 // s between two visits of bots that mean to look like two readers (Clickbot.A)
-	noneIn100  = 4.6   // expected, of which chance makes none once in a hundred: ln 100
+	noneIn20   = 3.0   // expected, of which chance makes none once in twenty: ln 20
 	mostly     = 0.8   // share of an entity's clicks that makes a publisher or campaign its own
 	manySeats  = 20.0  // addresses from which a group is spread
 	fewSeats   = 5.0   // addresses from which a group is a farm and no household
@@ -243,13 +243,13 @@ func (h *hour) crowd() bool {
 // human: the address's aim is everybody's, or not this click's; or of its clicks about as
 // many were pressed twice as of the population's, not fewer by two and a half
 // deviations, nor four times as many, and none at all only where people would press none
-// more often than once in a hundred.
+// more often than once in twenty.
 func (h *hour) human() bool {
 	if h.at(SlotHourAddrFocus) < h.p.ZFocus/2 {
 		return true
 	}
 	usual, seen := h.at(SlotTwice), h.at(SlotHourTwice)
-	return seen >= usual-float64(2.5*math.Sqrt(usual)) && seen <= max(4, 4*usual) && (seen > 0 || usual <= noneIn100)
+	return seen >= usual-float64(2.5*math.Sqrt(usual)) && seen <= max(4, 4*usual) && (seen > 0 || usual <= noneIn20)
 }
 
 // over is how many times a value is as great as its bound; 0 where the bound is 0.

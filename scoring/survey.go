@@ -315,7 +315,7 @@ func (s *survey) pressedTwice(pairKey, addressKey, publisher uint64) {
 func (s *survey) pressed(a *addressHour, publisher uint64) (seen, usual float64) {
 	share := s.twice / max(1, s.firsts)
 	seen, usual = float64(a.twice), float64(float64(a.clicks)*share)
-	if x := s.scopes.Find(publisher); seen == 0 && usual <= noneIn100 && x != nil {
+	if x := s.scopes.Find(publisher); seen == 0 && usual <= noneIn20 && x != nil {
 		return float64(x.twice), float64((float64(x.now) + float64(x.before)) * share)
 	}
 	return seen, usual

@@ -117,7 +117,7 @@ func undecidableReasons(flags click.Flags, v *click.Vector) (r click.Reasons) {
 // excuse what took one away.
 func rates(p *Policy, v *click.Vector, ranges int, h *hour) (score float64, invalid, suspicion, excuse click.Reasons) {
 	baselines := int(v[SlotBaselines])
-	pair := p.strangeness(v[SlotPair10s:], v[SlotPairMinutes], baselines&hasPairSelf != 0, baselines&hasPairPeers != 0)
+	pair := p.pairStrangeness(v)
 	address := p.strangeness(v[SlotAddress10s:], v[SlotAddressMinutes], baselines&hasAddressSelf != 0, baselines&hasAddressPeers != 0)
 	// Behind a relay, VPN or Tor exit an address says nothing about one person.
 	if ranges&rangeShared != 0 {
@@ -140,6 +140,12 @@ func rates(p *Policy, v *click.Vector, ranges int, h *hour) (score float64, inva
 
 // share maps a z-score to 0 .. 1, one half at its threshold.
 func share(z, threshold float64) float64 { return float64(z / (z + threshold)) }
+
+// pairStrangeness is that of address and agent together.
+func (p *Policy) pairStrangeness(v *click.Vector) float64 {
+	baselines := int(v[SlotBaselines])
+	return p.strangeness(v[SlotPair10s:], v[SlotPairMinutes], baselines&hasPairSelf != 0, baselines&hasPairPeers != 0)
+}
 
 // strangeness is the z-score that the policy goes by, from the five rate slots of
 // an entity and the length of its own past.

@@ -21,14 +21,69 @@ type entities struct {
 	prefixes   *zscore.Table
 	publishers *zscore.Table
 	campaigns  *zscore.Table
-	agents     *entity.Table[entity.Recent] // of an address
-	habits     *entity.Table[habit]         // of a pair
+	seats      *entity.Table[seat]  // of an address
+	habits     *entity.Table[habit] // of a pair
 }
 
 // habit is how a pair clicks.
 type habit struct {
 	gaps    entity.Gaps
 	targets entity.Recent
+	clicks  twoHours
+	last    press
+}
+
+// press is the last click of a visitor and whether it was pressed twice.
+type press struct {
+	opportunity uint64
+	twice       bool
+}
+
+// note reports whether a click is the one before once more, and the first time that it
+// is; a click without a token is so when it follows within doubleClick.
+func (p *press) note(c *click.Click, since int64) (again, first bool) {
+	opportunity := targetHash(c)
+	if !c.ClickID.IsZero() {
+		high, low := halves(click.Key(c.ClickID))
+		opportunity = zscore.Key(1, high, low)
+	}
+	if p.opportunity == opportunity && !(c.ClickID.IsZero() && since >= doubleClick) {
+		first = !p.twice
+		p.twice = true
+		return true, first
+	}
+	*p = press{opportunity: opportunity}
+	return false, false
+}
+
+// doubleClick is how soon the same visitor's next click without a token is the same one.
+const doubleClick = 2_000_000
+
+// seat is which agents an address shows, and how often each.
+type seat struct {
+	agents       entity.Recent
+	clicks       twoHours
+	same, sameOf uint64 // pairs of clicks of this hour, and of the hour before, with one agent
+	twice        twoHours
+}
+
+// note counts a click of an agent that clicked here so often before in this hour.
+func (s *seat) note(hour int64, before uint32) {
+	was := s.clicks.hour
+	if s.clicks.add(hour) {
+		s.sameOf, s.same = s.same, 0
+		if hour != was+1 {
+			s.sameOf = 0
+		}
+	}
+	s.same += uint64(before)
+}
+
+// even is how evenly it uses its agents, as SlotHourAgentsEven, of pairs of clicks of the
+// same hour: those of this one and those of the hour before.
+func (s *seat) even(agents float64) float64 {
+	pairs := func(n uint32) float64 { return float64(n) * (float64(n) - 1) / 2 }
+	return float64((pairs(s.clicks.now) + pairs(s.clicks.before)) / max(1, float64(float64(s.same+s.sameOf)*agents)))
 }
 
 // tempo is how often addresses, and addresses and agents together, click.
@@ -84,7 +139,7 @@ func newEntities(c entity.Config) (*entities, error) {
 			return nil, err
 		}
 	}
-	if e.agents, err = entity.New[entity.Recent](c); err == nil {
+	if e.seats, err = entity.New[seat](c); err == nil {
 		e.habits, err = entity.New[habit](c)
 	}
 	if err != nil {
@@ -98,6 +153,7 @@ func newEntities(c entity.Config) (*entities, error) {
 func (e *entities) observe(v *click.Vector, c *click.Click, known bool) {
 	var prefix zscore.Rates
 	v[SlotAddressAgents], v[SlotPairTargets], v[SlotPairGaps], v[SlotPairOctaves] = 0, 0, 0, 0
+	v[SlotAddressEven], v[SlotAddressTwice] = 0, 0
 	tenant := xxhash.Sum64String(c.TenantID)
 	addressKey, pairKey := keysOf(e.seed, c)
 	e.tempo.observe(v, c, known, addressKey, pairKey)
@@ -122,17 +178,27 @@ func keysOf(seed uint64, c *click.Click) (address, pair uint64) {
 // remember notes agent, target and time of the click. Hashes that fill sketches have no
 // seed, so that the seed of a gateway does not show in its evidence.
 func (e *entities) remember(v *click.Vector, c *click.Click, addressKey, pairKey uint64) {
-	hour := uint32(max(0, c.EventTime) / hourMicros)
-	agents, _, lock := e.agents.Take(addressKey)
-	agents.Add(hour, agentHash(c))
-	v[SlotAddressAgents] = float32(agents.Count())
-	lock.Unlock()
-
+	hour := max(0, c.EventTime) / hourMicros
 	h, _, lock := e.habits.Take(pairKey)
+	_, twice := h.last.note(c, h.gaps.Since(c.EventTime))
 	h.gaps.Observe(c.EventTime)
-	h.targets.Add(hour, targetHash(c))
+	h.targets.Add(uint32(hour), targetHash(c))
+	h.clicks.add(max(hour, h.clicks.hour)) // what is late counts with the newest hour
+	before := h.clicks.now - 1
 	v[SlotPairTargets] = float32(h.targets.Count())
 	v[SlotPairGaps], v[SlotPairOctaves] = float32(h.gaps.Count()), float32(h.gaps.Octaves())
+	lock.Unlock()
+
+	a, _, lock := e.seats.Take(addressKey)
+	a.agents.Add(uint32(hour), agentHash(c))
+	a.note(max(hour, a.clicks.hour), before)
+	if hour = max(hour, a.twice.hour); twice {
+		a.twice.add(hour)
+	}
+	pressed, pressedBefore := a.twice.in(hour)
+	v[SlotAddressTwice] = float32(pressed + pressedBefore)
+	agents := a.agents.Count()
+	v[SlotAddressAgents], v[SlotAddressEven] = float32(agents), float32(a.even(agents))
 	lock.Unlock()
 }
 

@@ -165,7 +165,7 @@ func TestPassCostsWhatItsClicksNeed(t *testing.T) {
 			c, _ := visit(netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String(), browser, int64(start)+int64(i))
 			e.observe(&c.Verdict.Vector, &c, true)
 		}
-		return e.addresses.Stats().Bytes + e.pairs.Stats().Bytes + e.agents.Stats().Bytes + e.habits.Stats().Bytes
+		return e.addresses.Stats().Bytes + e.pairs.Stats().Bytes + e.seats.Stats().Bytes + e.habits.Stats().Bytes
 	}
 	few, many := bytes(50), bytes(20_000)
 	t.Logf("50 people: %d KiB, 20,000: %d KiB", few>>10, many>>10)

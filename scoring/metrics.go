@@ -16,7 +16,7 @@ func registerMetrics(s *Scorer, reg prometheus.Registerer) {
 	e := s.entities
 	for name, stats := range map[string]func() entity.Stats{
 		"address": statsOf(e.addresses), "pair": statsOf(e.pairs), "prefix": statsOf(e.prefixes), "publisher": statsOf(e.publishers),
-		"campaign": statsOf(e.campaigns), "agents": e.agents.Stats, "habits": e.habits.Stats,
+		"campaign": statsOf(e.campaigns), "agents": e.seats.Stats, "habits": e.habits.Stats,
 	} {
 		labels := prometheus.Labels{"table": name}
 		gauge := func(name, help string, get func(entity.Stats) float64) {

@@ -38,16 +38,24 @@ func (p *Policy) For(source *click.SourcePolicy) Policy {
 	return own
 }
 
+// rules counts how often the rules over vectors of the present version changed, or the
+// bounds that are no policy's. It is in the hash, so that verdicts of other rules are not
+// taken for these.
+const rules = 2
+
 // Hash names the policy and the meaning of the vector it reads: xxHash64 over
-// version, thresholds and a byte 1 if apps are tools, little endian. It allocates
+// version, rules, thresholds and a byte 1 if apps are tools, little endian. It allocates
 // nothing.
 func (p *Policy) Hash() uint64 { return p.HashOf(VectorVersion) }
 
 // HashOf is the hash that verdicts over vectors of a version bear. Version 1 knew
-// nothing of the second pass's bounds.
+// nothing of the second pass's bounds and had one set of rules.
 func (p *Policy) HashOf(version uint32) uint64 {
-	var buf [4 + 15*8 + 1]byte
+	var buf [4 + 4 + 15*8 + 1]byte
 	b := binary.LittleEndian.AppendUint32(buf[:0], version)
+	if version > 1 {
+		b = binary.LittleEndian.AppendUint32(b, rules)
+	}
 	for i, v := range [...]float64{
 		p.ZSuspect, p.ZInvalid, p.ZAddress, p.MinClicks, p.SelfMinutes, p.ZInexcusable, p.PriorMedian, p.ModelSuspect,
 		p.EntityClicks, p.GapOctaves, p.ZFocus, p.HeavyClicks, p.GroupClicks, p.ZGroup, p.FastSeconds,

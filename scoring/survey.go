@@ -29,9 +29,11 @@ type survey struct {
 
 	agents, targets entity.Population // of the first click of each address
 	firsts          float64           // how many those are
+	twice           float64           // how many of them were pressed twice
 	aged, fast      float64           // clicks with a token's age, and those that are too fast
 	again           usual             // share of a fingerprint's clicks by visitors who came before
 	peers           [kinds]peers
+	allies          *coalition // of publishers; nil before all clicks are in
 	expected        map[uint32]expected
 }
 
@@ -57,15 +59,20 @@ const (
 // pairHour is an address and an agent together, in both hours.
 type pairHour struct {
 	clicks, flood uint32
-	last          uint64 // opportunity of the last click
+	seat          uint64 // its address
+	last          press
+	first         bool // its first click is its address's first, and still the last
+	shared        bool // behind a relay, VPN or Tor exit
 	gaps          entity.Gaps
 	targets       entity.Marks
 	focus         [kinds]majority
+	sites         sites
 }
 
 // addressHour is an address over all its agents, in both hours.
 type addressHour struct {
 	clicks uint32
+	twice  uint32 // clicks pressed twice
 	same   uint64 // pairs of its clicks that have one agent
 	gaps   entity.Gaps
 	agents entity.Marks
@@ -124,16 +131,27 @@ func (t *twoHours) in(hour int64) (now, before float64) {
 // manner is how clicks of an hour come.
 type manner struct {
 	odd   uint32 // with strange headers
-	again uint32 // of visitors, address and agent together, who came before
+	told  uint32 // of visitors who can be told from others: address and agent are one
+	again uint32 // of those who came before
 }
 
-func (m *manner) note(odd, again bool) {
+// note counts a click. Behind an address of many people nobody knows who comes again.
+func (m *manner) note(odd, single, again bool) {
 	if odd {
 		m.odd++
 	}
-	if again {
-		m.again++
+	if single {
+		m.told++
+		if again {
+			m.again++
+		}
 	}
+}
+
+// returning is the share of clicks, n in all, by visitors who came before, where those
+// that nobody can tell count as usual.
+func (m *manner) returning(n, usual float64) float64 {
+	return float64(float64(m.again)+float64(max(0, n-float64(m.told))*usual)) / max(1, n)
 }
 
 // scope is a publisher, a campaign, or the whole source.
@@ -141,9 +159,10 @@ type scope struct {
 	twoHours
 	manner
 	kind   uint8
-	firsts uint32 // addresses whose first click was here
-	loyal  uint32 // clicks of both hours by visitors who come again and again, when all are in
-	same   uint64 // pairs of clicks of the hour that have one fingerprint
+	firsts uint32    // addresses whose first click was here
+	twice  uint32    // clicks of both hours that were pressed twice
+	loyal  [2]uint32 // clicks of both hours by visitors who come again and again, quickly and slowly, when all are in
+	same   uint64    // pairs of clicks of the hour that have one fingerprint
 }
 
 // group is a fingerprint in a scope.
@@ -165,8 +184,9 @@ type ranked struct {
 
 // peers is what is usual among the scopes of a kind.
 type peers struct {
-	ranked     []ranked // those with enough clicks, the busiest first
-	one, loyal usual
+	ranked []ranked // those with enough clicks, the busiest first
+	one    usual
+	loyal  [2]usual
 }
 
 // usual is median and MAD of a value, when there are enough to tell.
@@ -199,6 +219,14 @@ func newSurvey(p *Policy, c entity.Config) (*survey, error) {
 	return s, err
 }
 
+// pace is 1 of a visitor who leaves long pauses between clicks, else 0.
+func (p *pairHour) pace() int {
+	if p.gaps.Typical() >= pause {
+		return 1
+	}
+	return 0
+}
+
 // scopeKeys are those of a click's publisher, campaign and source; 0 where it has none.
 func scopeKeys(c *click.Click) (keys [kinds + 1]uint64) {
 	for kind, id := range [...]string{c.PublisherID, c.CampaignID} {
@@ -229,45 +257,71 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	if c.Flags&click.FlagTest != 0 || givtReasons(&s.policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
 		return
 	}
-	_, flood, _, _ := rates(&s.policy, v, ranges, &hour{p: &s.policy, v: v})
+	flood := s.policy.pairStrangeness(v) >= s.policy.ZInvalid
 	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
-	if own, before := s.pair(pairKey, c, flood != 0, &keys); own {
-		s.address(addressKey, before, c, &keys)
-		s.scope(addressKey, before > 0, c, v, &keys)
+	own, twice, before := s.pair(pairKey, addressKey, c, v, flood, &keys)
+	if twice {
+		s.pressedTwice(pairKey, addressKey, keys[ofPublisher])
+	}
+	if own {
+		s.address(addressKey, pairKey, before, c, &keys)
+		p := s.pairs.Find(pairKey)
+		s.scope(addressKey, p != nil && s.single(p), before > 0, c, v, &keys)
 	}
 }
 
-// pair notes a click of address and agent, and reports whether it is one of its own and
-// not the one before, pressed twice or sent twice, and how many came before.
-func (s *survey) pair(key uint64, c *click.Click, flood bool, keys *[kinds + 1]uint64) (own bool, before uint32) {
-	p, fresh, lock := s.pairs.Take(key)
+// pair notes a click of address and agent, and reports whether it is one of its own, or
+// the one before, pressed twice or sent twice, and that for the first time, and how many
+// came before.
+func (s *survey) pair(key, seat uint64, c *click.Click, v *click.Vector, flood bool, keys *[kinds + 1]uint64) (own, twice bool, before uint32) {
+	p, _, lock := s.pairs.Take(key)
 	defer lock.Unlock()
+	p.seat, p.shared = seat, int(v[SlotRanges])&rangeShared != 0
 	if flood {
 		p.flood++
 	}
-	opportunity := targetHash(c)
-	if !c.ClickID.IsZero() {
-		high, low := halves(click.Key(c.ClickID))
-		opportunity = zscore.Key(1, high, low)
-	}
-	if !fresh && p.last == opportunity && !(c.ClickID.IsZero() && p.gaps.Since(c.EventTime) >= doubleClick) {
-		return false, p.clicks
+	again, twice := p.last.note(c, p.gaps.Since(c.EventTime))
+	if again {
+		return false, twice, p.clicks
 	}
 	p.clicks++
-	p.last = opportunity
+	p.first = false
 	p.gaps.Observe(c.EventTime)
 	p.targets.Add(entity.Cell(targetHash(c)))
+	p.sites.add(keys[ofPublisher])
 	for kind := range p.focus {
 		p.focus[kind].add(keys[kind])
 	}
-	return true, p.clicks - 1
+	return true, false, p.clicks - 1
 }
 
-// doubleClick is how soon the same visitor's next click without a token is the same one.
-const doubleClick = 2_000_000
+// pressedTwice notes that the last click of a pair was; people do so by habit.
+func (s *survey) pressedTwice(pairKey, addressKey, publisher uint64) {
+	if p := s.pairs.Find(pairKey); p != nil && p.first {
+		s.twice++
+	}
+	if a := s.seats.Find(addressKey); a != nil {
+		a.twice++
+	}
+	if x := s.scopes.Find(publisher); x != nil {
+		x.twice++
+	}
+}
 
-func (s *survey) address(key uint64, before uint32, c *click.Click, keys *[kinds + 1]uint64) {
+// pressed is how many clicks of an address were pressed twice, and how many would be of
+// people. Where it has none and too few clicks to tell, it is so of its publisher's: who
+// comes from several addresses at once shows there first.
+func (s *survey) pressed(a *addressHour, publisher uint64) (seen, usual float64) {
+	share := s.twice / max(1, s.firsts)
+	seen, usual = float64(a.twice), float64(float64(a.clicks)*share)
+	if x := s.scopes.Find(publisher); seen == 0 && usual <= noneIn20 && x != nil {
+		return float64(x.twice), float64((float64(x.now) + float64(x.before)) * share)
+	}
+	return seen, usual
+}
+
+func (s *survey) address(key, pairKey uint64, before uint32, c *click.Click, keys *[kinds + 1]uint64) {
 	a, fresh, lock := s.seats.Take(key)
 	defer lock.Unlock()
 	a.clicks++
@@ -282,6 +336,9 @@ func (s *survey) address(key uint64, before uint32, c *click.Click, keys *[kinds
 	}
 	// Each address counts once, so that no address makes itself the population.
 	s.firsts++
+	if p := s.pairs.Find(pairKey); p != nil {
+		p.first = true
+	}
 	s.agents.Add(entity.Cell(agentHash(c)))
 	s.targets.Add(entity.Cell(targetHash(c)))
 	for kind := range kinds {
@@ -295,7 +352,7 @@ func (s *survey) address(key uint64, before uint32, c *click.Click, keys *[kinds
 
 // scope notes a click of its publisher, campaign and source, and of its fingerprint
 // there.
-func (s *survey) scope(addressKey uint64, again bool, c *click.Click, v *click.Vector, keys *[kinds + 1]uint64) {
+func (s *survey) scope(addressKey uint64, single, again bool, c *click.Click, v *click.Vector, keys *[kinds + 1]uint64) {
 	at := c.EventTime / hourMicros
 	odd := int(v[SlotHeaders])&headersOdd != 0
 	if age := v[SlotTokenAge]; age > 0 {
@@ -309,21 +366,21 @@ func (s *survey) scope(addressKey uint64, again bool, c *click.Click, v *click.V
 		if key == 0 {
 			continue
 		}
-		same := s.group(groupKey(key, finger), addressKey, kind, at, odd, again)
+		same := s.group(groupKey(key, finger), addressKey, kind, at, odd, single, again)
 		x, _, lock := s.scopes.Take(key)
 		x.kind = uint8(kind)
 		if x.add(at) {
 			x.manner, x.same = manner{}, 0
 		}
 		x.same += uint64(same)
-		x.note(odd, again)
+		x.note(odd, single, again)
 		lock.Unlock()
 	}
 }
 
 // group notes a click of a fingerprint in a scope and returns how many of the hour came
 // before it.
-func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bool) uint32 {
+func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, single, again bool) uint32 {
 	g, _, lock := s.groups.Take(key)
 	defer lock.Unlock()
 	g.kind = uint8(kind)
@@ -331,7 +388,7 @@ func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bo
 		g.manner, g.addresses = manner{}, entity.Distinct{}
 	}
 	g.addresses.Add(entity.Mix(addressKey))
-	g.note(odd, again)
+	g.note(odd, single, again)
 	return g.now - 1
 }
 
@@ -339,9 +396,12 @@ func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, again bo
 func (s *survey) settle() {
 	s.settled, s.rates = true, nil
 	s.pairs.Each(func(_ uint64, p *pairHour) {
-		if m := &p.focus[ofPublisher]; p.clicks >= oftenTwice && float64(m.lead) >= mostly*float64(p.clicks) {
+		if m := &p.focus[ofPublisher]; returns(float64(p.clicks), p.gaps.Typical()) && float64(m.lead) >= mostly*float64(p.clicks) && s.single(p) {
+			if most := s.policy.EntityClicks; most > 0 && float64(p.clicks) > most {
+				return // found by that, and must not make ordinary readers look like him
+			}
 			if x := s.scopes.Find(m.value); x != nil {
-				x.loyal += p.clicks
+				x.loyal[p.pace()] += p.clicks
 			}
 		}
 	})
@@ -355,10 +415,11 @@ func (s *survey) settle() {
 	for kind := range s.peers {
 		s.compare(&s.peers[kind])
 	}
+	s.ally()
 	var again []float64
 	s.groups.Each(func(_ uint64, g *group) {
-		if now, _ := g.in(s.hour); g.kind == ofSource && now >= max(2, s.policy.GroupClicks) {
-			again = append(again, float64(g.again)/now)
+		if now, _ := g.in(s.hour); g.kind == ofSource && now > 0 && float64(g.told) >= max(2, s.policy.GroupClicks) {
+			again = append(again, float64(g.again)/float64(g.told))
 		}
 	})
 	if len(again) >= leastPeers {
@@ -367,17 +428,48 @@ func (s *survey) settle() {
 	}
 }
 
+// ally compares the visitors of the source's busiest publishers, where it has enough.
+func (s *survey) ally() {
+	ranked := s.peers[ofPublisher].ranked
+	if len(ranked) < leastPeers {
+		ranked = nil
+	}
+	s.allies = newCoalition(ranked)
+	s.pairs.Each(func(_ uint64, p *pairHour) {
+		if !p.sites.many && s.single(p) {
+			s.allies.note(&p.sites)
+		}
+	})
+	s.allies.settle()
+}
+
+// single reports whether a pair is one visitor, as far as can be told: behind addresses
+// of many people an agent is many people too.
+func (s *survey) single(p *pairHour) bool {
+	if p.shared {
+		return false
+	}
+	a := s.seats.Find(p.seat)
+	return a != nil && a.agents.Distinct() < rotated
+}
+
 // compare keeps the busiest scopes and finds what is usual among them.
 func (s *survey) compare(p *peers) {
 	slices.SortFunc(p.ranked, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.clicks, a.clicks), cmp.Compare(a.key, b.key)) })
 	p.ranked = p.ranked[:min(len(p.ranked), rankedMost)]
-	var one, loyal []float64
+	var one []float64
+	var loyal [2][]float64
 	for _, r := range p.ranked {
 		x := s.scopes.Find(r.key)
-		one, loyal = append(one, x.one()), append(loyal, x.loyalty())
+		one = append(one, x.one())
+		for pace := range loyal {
+			loyal[pace] = append(loyal[pace], x.loyalty(pace))
+		}
 	}
 	p.one.median, p.one.mad, _ = zscore.MedianMAD(one)
-	p.loyal.median, p.loyal.mad, _ = zscore.MedianMAD(loyal)
+	for pace := range loyal {
+		p.loyal[pace].median, p.loyal[pace].mad, _ = zscore.MedianMAD(loyal[pace])
+	}
 }
 
 // one is the chance that two clicks of the hour have one fingerprint (Simpson, 1949).
@@ -388,8 +480,8 @@ func (x *scope) one() float64 {
 
 // loyalty is the share of the clicks of both hours by visitors who come again and again
 // and to no other publisher.
-func (x *scope) loyalty() float64 {
-	return float64(x.loyal) / max(1, float64(x.now)+float64(x.before))
+func (x *scope) loyalty(pace int) float64 {
+	return float64(x.loyal[pace]) / max(1, float64(x.now)+float64(x.before))
 }
 
 // against is the robust z-score, never below 0, of a scope's value among its peers'; 0
@@ -417,10 +509,10 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	}
 	p := s.pairs.Find(pairKey)
 	if p != nil {
-		s.fillPair(v, p)
+		s.fillPair(v, p, &keys)
 	}
 	if a := s.seats.Find(addressKey); a != nil {
-		s.fillAddress(v, a)
+		s.fillAddress(v, a, &keys)
 	}
 	facts |= s.fillGroup(v, fingerprintOf(c, v), &keys)
 	s.fillPublisher(v, keys[ofPublisher], p)
@@ -430,24 +522,26 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	v[SlotFacts] = float32(facts)
 }
 
-func (s *survey) fillPair(v *click.Vector, p *pairHour) {
+func (s *survey) fillPair(v *click.Vector, p *pairHour, keys *[kinds + 1]uint64) {
 	n := float64(p.clicks)
 	v[SlotHourPair], v[SlotHourFlood] = float32(n), float32(p.flood)
 	fillGaps(v[SlotHourGaps:], &p.gaps)
-	v[SlotHourFocus] = float32(s.focus(&p.focus, n))
+	v[SlotHourFocus] = float32(s.focus(&p.focus, keys, n))
 	if s.firsts >= leastPopulation {
 		e := s.expect(p.clicks)
 		v[SlotHourSweep] = float32(max(0, excess(float64(p.targets.Occupied()), e.targets, e.targetsDeviation)))
 	}
 }
 
-func (s *survey) fillAddress(v *click.Vector, a *addressHour) {
+func (s *survey) fillAddress(v *click.Vector, a *addressHour, keys *[kinds + 1]uint64) {
 	n := float64(a.clicks)
 	agents := a.agents.Distinct()
 	v[SlotHourAddress], v[SlotHourAgents] = float32(n), float32(agents)
 	v[SlotHourAgentsEven] = float32(float64(n*(n-1)) / max(1, float64(2*float64(float64(a.same)*agents))))
 	fillGaps(v[SlotHourAddrGaps:], &a.gaps)
-	v[SlotHourAddrFocus] = float32(s.focus(&a.focus, n))
+	seen, usual := s.pressed(a, keys[ofPublisher])
+	v[SlotHourTwice], v[SlotTwice] = float32(seen), float32(usual)
+	v[SlotHourAddrFocus] = float32(s.focus(&a.focus, keys, n))
 	if s.firsts >= leastPopulation {
 		e := s.expect(a.clicks)
 		v[SlotHourAgentsZ] = float32(excess(float64(a.agents.Occupied()), e.agents, e.agentsDeviation))
@@ -473,14 +567,15 @@ func (s *survey) expect(clicks uint32) expected {
 }
 
 // focus is how unlike chance it is that n clicks meet one publisher, or one campaign,
-// in 8 of 10: the z-score of a binomial count whose probability is the population's.
-func (s *survey) focus(of *[kinds]majority, n float64) (z float64) {
+// in 8 of 10: the z-score of a binomial count whose probability is the population's. It
+// is 0 of a click elsewhere: who shares address and agent with a machine has another aim.
+func (s *survey) focus(of *[kinds]majority, keys *[kinds + 1]uint64, n float64) (z float64) {
 	if s.firsts < leastPopulation {
 		return 0
 	}
 	for kind := range of {
 		m := &of[kind]
-		if m.value == 0 || float64(m.lead) < mostly*n {
+		if m.value == 0 || m.value != keys[kind] || float64(m.lead) < mostly*n {
 			continue
 		}
 		p := 1.0
@@ -511,7 +606,7 @@ func (s *survey) fillGroup(v *click.Vector, finger uint64, keys *[kinds + 1]uint
 			facts = s.writeGroup(v, kind, g, x, total, all)
 		}
 	}
-	if best < s.policy.ZGroup/2 && s.sourceZ(all) > 0 {
+	if again := s.sourceZ(all); best < s.policy.ZGroup/3 && again > 0 || best < s.policy.ZGroup/2 && again >= s.policy.ZGroup {
 		facts = s.writeGroup(v, ofSource, all, total, total, all)
 	}
 	return facts
@@ -524,8 +619,8 @@ func (s *survey) sourceZ(all *group) float64 {
 		return all.z
 	}
 	all.known, all.seats = true, all.addresses.Count()
-	if n, _ := all.in(s.hour); s.again.known && n >= s.policy.GroupClicks {
-		all.z = max(0, zscore.Robust(float64(all.again)/n, s.again.median, s.again.mad, 0.05))
+	if n, _ := all.in(s.hour); s.again.known && n > 0 && float64(all.told) >= s.policy.GroupClicks {
+		all.z = max(0, zscore.Robust(float64(all.again)/max(1, float64(all.told)), s.again.median, s.again.mad, 0.05))
 	}
 	return all.z
 }
@@ -543,8 +638,8 @@ func (s *survey) writeGroup(v *click.Vector, kind int, g *group, x, total *scope
 	v[SlotGroupZ] = float32(g.z)
 	v[SlotGroupOdd] = float32(float64(float64(g.odd)/max(1, n)) - float64((float64(x.odd)-float64(g.odd))/max(1, in-n)))
 	v[SlotScope], v[SlotScopeBefore] = float32(in), float32(inBefore)
-	v[SlotGroupAgain] = float32(float64(g.again) / max(1, n))
-	v[SlotAgain] = float32(elsewhere(float64(total.again)-float64(g.again), everything-n))
+	usual := elsewhere(float64(total.again)-float64(g.again), float64(total.told)-float64(g.told))
+	v[SlotGroupAgain], v[SlotAgain] = float32(g.returning(n, usual)), float32(usual)
 	v[SlotScopeOne], v[SlotScopeOneZ] = float32(x.one()), 0
 	switch kind {
 	case ofSource:
@@ -613,12 +708,23 @@ func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
 	if key == 0 || x == nil {
 		return
 	}
-	v[SlotLoyal] = float32(x.loyalty())
+	if p == nil {
+		return
+	}
+	pace := p.pace()
+	share := x.loyalty(pace)
+	v[SlotLoyal] = float32(share)
 	if now, _ := x.in(s.hour); now >= max(2, s.policy.GroupClicks) {
 		peers := &s.peers[ofPublisher]
-		v[SlotLoyalZ] = float32(peers.against(x.loyalty(), peers.loyal, 0.04))
+		if usual := peers.loyal[pace]; share >= lift*usual.median { // else more than one in ten would be anybody's
+			v[SlotLoyalZ] = float32(peers.against(share, usual, 0.04))
+		}
 	}
-	if p != nil && p.focus[ofPublisher].value == key {
+	if s.single(p) {
+		common, expected, mine := s.allies.strongest(&p.sites, key)
+		v[SlotAllyVisitors], v[SlotAllyExpected], v[SlotAllied] = float32(common), float32(expected), float32(mine)
+	}
+	if p.focus[ofPublisher].value == key {
 		v[SlotHourPairHere] = float32(float64(p.focus[ofPublisher].lead) / float64(p.clicks))
 	}
 }

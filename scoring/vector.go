@@ -47,6 +47,8 @@ const (
 	SlotTokenAge              // seconds from the token to the click; 0 is not known
 	SlotFingerprint           // 10 bits of a hash of agent and language
 	SlotModel                 // score of the isolation forest, 0 .. 1; 0 without a model
+	SlotAddressEven           // how evenly the address uses its agents, so far
+	SlotAddressTwice          // its clicks pressed or sent twice, so far
 
 	// What a whole hour and the one before say, known in the second pass only.
 
@@ -56,7 +58,7 @@ const (
 	SlotHourGaps       // gaps between them
 	SlotHourOctaves    // how evenly they came
 	SlotHourGap        // their typical gap
-	SlotHourFocus      // z: on one publisher or campaign, against the population
+	SlotHourFocus      // z: on the publisher or campaign of this click, against the population
 	SlotHourSweep      // z: more different placements than the population's
 	SlotHourAddress    // clicks of the address in both hours
 	SlotHourAgents     // its different agents
@@ -83,6 +85,11 @@ const (
 	SlotAgain          // the same of everybody else's
 	SlotFastShare      // share of the source's clicks with a token that are too fast
 	SlotHourAgentsEven // how evenly the address uses its agents
+	SlotAllyVisitors   // visitors that the publisher has in common with another of this visitor's
+	SlotAllyExpected   // how many by chance
+	SlotAllied         // share of this visitor's publishers that are in it together
+	SlotHourTwice      // clicks of the address, or its publisher, that were pressed or sent twice
+	SlotTwice          // how many would be of people
 	numSlots
 )
 
@@ -135,13 +142,15 @@ var Slots = [numSlots]SlotInfo{
 	SlotTokenAge:       {"token_age", "s", "From the token's making to the click; 0 is not known."},
 	SlotFingerprint:    {"fingerprint", "code", "Ten bits of a hash of agent and language."},
 	SlotModel:          {"model_score", "score", "Isolation forest over the slots before headers: about 0.5 ordinary, towards 1 easily set apart."},
+	SlotAddressEven:    {"address_agents_even", "ratio", "How many equally common agents would meet as often as those of the address did so far, this clock hour and the last, per agent it has."},
+	SlotAddressTwice:   {"address_twice", "clicks", "Clicks of the address so far, this clock hour and the last, that were pressed or sent twice."},
 	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's."},
 	SlotHourPair:       {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
 	SlotHourFlood:      {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
 	SlotHourGaps:       {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
 	SlotHourOctaves:    {"hour_pair_gap_octaves", "octaves", "Standard deviation of their binary logarithm."},
 	SlotHourGap:        {"hour_pair_gap", "s", "Their geometric mean."},
-	SlotHourFocus:      {"hour_pair_focus_z", "z", "How unlike chance it is that they meet one publisher, or one campaign, in 8 of 10 clicks."},
+	SlotHourFocus:      {"hour_pair_focus_z", "z", "How unlike chance it is that they meet the publisher, or the campaign, of this click in 8 of 10."},
 	SlotHourSweep:      {"hour_pair_sweep_z", "z", "How many more different placements they met than as many clicks of the population."},
 	SlotHourAddress:    {"hour_address_clicks", "clicks", "Clicks of the address in the hour and the one before."},
 	SlotHourAgents:     {"hour_address_agents", "agents", "Its different agents."},
@@ -167,6 +176,11 @@ var Slots = [numSlots]SlotInfo{
 	SlotGroupAgain:     {"group_again", "share", "Share of the group's clicks by visitors, address and agent together, who clicked before in both hours."},
 	SlotAgain:          {"again_elsewhere", "share", "The same of the source's other clicks."},
 	SlotHourAgentsEven: {"hour_address_agents_even", "ratio", "How many equally common agents would meet as often as its own do, per agent it has: 1 of a list gone through, less of a crowd."},
+	SlotAllyVisitors:   {"ally_visitors", "visitors", "Visitors in both hours that the publisher has in common with another publisher of this visitor, that with which it has most beyond chance."},
+	SlotAllyExpected:   {"ally_expected", "visitors", "How many of them chance brings to both, by the source's other publishers."},
+	SlotAllied:         {"ally_share", "share", "Share of this visitor's publishers that are this one or have ten times as many visitors in common with it as chance brings."},
+	SlotHourTwice:      {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice; of the publisher where the address has none and too few clicks to tell."},
+	SlotTwice:          {"hour_twice_usual", "clicks", "How many it would be of as many first clicks of all addresses."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 

@@ -159,7 +159,7 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReasonAgentRotation:   {"AGENT_ROTATION", ClassSIVT, "One address shows ever new agents, and not as people behind one address do."},
 	ReasonClickFarm:       {"CLICK_FARM", ClassSIVT, "Many addresses with one fingerprint click again and again on one publisher or campaign."},
 	ReasonAddressRotation: {"ADDRESS_ROTATION", ClassSIVT, "One fingerprint comes from ever new addresses and crowds one publisher or campaign."},
-	ReasonCollusion:       {"PUBLISHER_COLLUSION", ClassSIVT, "The publisher's clicks come again and again from the same few visitors, unlike its peers'."},
+	ReasonCollusion:       {"PUBLISHER_COLLUSION", ClassSIVT, "The publisher's clicks come from the same few visitors, who come again and again or whom it shares with another, unlike its peers'."},
 	ReasonTooFast:         {"TOO_FAST", ClassSIVT, "The click came sooner after its ad was made out than a person can see and press it."},
 	ReasonCrowd:           {"CROWD", ClassInfo, "The address is busy, and its agents and publishers are those of a crowd; its rate alone is no reason."},
 	ReasonCrawlerSpoofed:  {"CRAWLER_SPOOFED", ClassGIVT, "The agent declares a crawler whose owner publishes its addresses, and this is none of them."},

@@ -36,6 +36,7 @@ type call struct {
 	enqueued time.Duration // at the workers
 	replay   bool
 	gone     bool
+	conn     *simConn // where there is a processor
 }
 
 // tally counts the requests of one class that arrived in a window.
@@ -99,6 +100,8 @@ type sim struct {
 
 	groupCommit time.Duration // of any number of requests; 0: workers
 	flushing    []*call
+
+	cpu *processor // what is short in place of the workers; nil: it costs nothing
 }
 
 func newSim(seed uint64, change func(*Config)) *sim {
@@ -150,7 +153,11 @@ func (s *sim) source(end time.Duration, rate float64, c Class, replay bool) {
 		if s.now >= end {
 			return
 		}
-		s.arrive(&call{class: c, arrived: s.now, replay: replay})
+		if one := (&call{class: c, arrived: s.now, replay: replay}); s.cpu != nil {
+			s.cpu.send(one)
+		} else {
+			s.arrive(one)
+		}
 		s.after(time.Duration(s.rng.ExpFloat64()/rate*float64(time.Second)), next)
 	}
 	s.after(time.Duration(s.rng.ExpFloat64()/rate*float64(time.Second)), next)
@@ -197,11 +204,19 @@ func (s *sim) settle() {
 
 func (s *sim) refuse(c *call, d Decision) {
 	s.gate.shed[c.class][d].Add(1)
+	if s.cpu != nil {
+		s.cpu.refuse(c, d)
+		return
+	}
 	s.count(c, d)
 }
 
 func (s *sim) admit(c *call) {
 	s.entered[len(s.entered)-1]++
+	if s.cpu != nil {
+		s.cpu.work(c)
+		return
+	}
 	c.enqueued = s.now
 	s.queue = append(s.queue, c)
 	s.work()
@@ -288,8 +303,14 @@ func (s *sim) service() time.Duration {
 
 func (s *sim) tick() {
 	if !s.none {
+		if s.cpu != nil {
+			s.cpu.tick()
+		}
 		s.gate.tick(s.signals)
 		s.settle()
+		if s.cpu != nil {
+			s.cpu.calmed()
+		}
 	}
 	s.limits = append(s.limits, s.gate.Limit())
 	s.ticked()

@@ -141,6 +141,9 @@ func (s *sim) run(p phase) {
 		e.what()
 	}
 	s.now = end
+	if s.cpu != nil {
+		s.cpu.giveUp()
+	}
 }
 
 // source makes requests until end.
@@ -303,13 +306,10 @@ func (s *sim) service() time.Duration {
 
 func (s *sim) tick() {
 	if !s.none {
-		if s.cpu != nil {
-			s.cpu.tick()
-		}
 		s.gate.tick(s.signals)
 		s.settle()
 		if s.cpu != nil {
-			s.cpu.calmed()
+			s.cpu.ticked()
 		}
 	}
 	s.limits = append(s.limits, s.gate.Limit())

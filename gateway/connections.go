@@ -24,7 +24,7 @@ type door struct {
 	trust *edge.Trust
 	most  int // connections of one client address (IPv6: one /64); 0: no bound
 	gate  *admit.Gate
-	pause func(refusals int) time.Duration // longest time in which a connection is not read
+	pause time.Duration // longest time in which a connection is not read
 
 	refused, paused prometheus.Counter
 	lingering       chan struct{} // one for each connection that waits for its client to go
@@ -47,9 +47,9 @@ type conn struct {
 	closed  atomic.Bool
 	linger  atomic.Bool // an answer was given although the client may still be sending
 
-	class    admit.Class // of the last request
-	refusals int         // for load, in a row up to the last request
-	gated    bool        // it was no paid one, so the next one may wait outside
+	class  admit.Class // of the last request
+	turned bool        // which was refused for load
+	gated  bool        // it was no paid one, so the next one may wait outside
 }
 
 // maxLingering is how many connections may wait for their clients to go; more are
@@ -58,7 +58,7 @@ const maxLingering = 256
 
 func (s *Server) newDoor(ln net.Listener) *door {
 	return &door{
-		Listener: ln, trust: s.trust, most: s.cfg.Limits.MaxConnectionsPerIP, gate: s.admission.gate, pause: s.pauseAfter,
+		Listener: ln, trust: s.trust, most: s.cfg.Limits.MaxConnectionsPerIP, gate: s.admission.gate, pause: min(s.cfg.Admission.Pause, s.cfg.Timeouts.Idle/2),
 		refused: s.metrics.connectionsRefused, paused: s.metrics.readsPaused,
 		lingering: make(chan struct{}, maxLingering), stopping: make(chan struct{}),
 		clients: map[netip.Prefix]int{}, conns: map[*conn]struct{}{},
@@ -150,8 +150,7 @@ func (d *door) stop(reads, writes time.Time) {
 
 // Read implements net.Conn. It leaves a request that would most likely be refused
 // where it is: there it costs nothing, and a full socket is the one refusal that
-// also slows its sender. Who was refused is not read at all for a while, longer with
-// each refusal in a row. Whose class
+// also slows its sender. Who was refused is not read at all for a while. Whose class
 // is shut out may have been waited for since before that; then the first bytes are
 // here, and nobody looks at them. Connections of proxies are always read, because
 // paid clicks come on them too.
@@ -160,7 +159,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		return c.Conn.Read(b)
 	}
 	c.gated = false
-	if c.refusals > 0 {
+	if c.turned {
 		c.door.hold(c)
 		return c.Conn.Read(b)
 	}
@@ -174,13 +173,7 @@ func (c *conn) Read(b []byte) (int, error) {
 // hold waits until the gate calls the connection in, within bounds.
 func (d *door) hold(c *conn) {
 	d.paused.Inc()
-	d.gate.WaitOutside(c.class, d.pause(c.refusals), d.stopping)
-}
-
-// pauseAfter bounds the gate's pause by the time that an idle connection has: the
-// server counts it from before the pause.
-func (s *Server) pauseAfter(refusals int) time.Duration {
-	return min(s.cfg.Admission.PauseAfter(refusals), max(s.cfg.Admission.Pause, s.cfg.Timeouts.Idle/2))
+	d.gate.WaitOutside(c.class, d.pause, d.stopping)
 }
 
 // SetDeadline implements net.Conn.
@@ -274,9 +267,6 @@ func closeEarly(ctx *fasthttp.RequestCtx) {
 // note remembers what the last request of the connection was worth.
 func (c *conn) note(class admit.Class, turned bool) {
 	if c != nil && !c.trusted {
-		c.class, c.gated = class, class != admit.Paid
-		if c.refusals++; !turned {
-			c.refusals = 0
-		}
+		c.class, c.turned, c.gated = class, turned, class != admit.Paid
 	}
 }

@@ -15,12 +15,12 @@ import (
 // room, be refused at a good part of the price of an answer, and leave the gate
 // without work until their time is up again.
 type outside struct {
-	count atomic.Int64 // of who is outside, so that nobody takes the lock for nothing
-	batch int          // called at the end of the last calm Interval; Run's goroutine alone
-	told  func(*waiter)
+	count atomic.Int64  // of who is outside, so that nobody takes the lock for nothing
+	batch int           // called at the end of the last calm Interval; Run's goroutine alone
+	told  func(*waiter) // of who is called; tests only
 
 	mu   sync.Mutex
-	room room // a rank's line is full when nobody can count it
+	room room // without a bound
 	rng  *rand.Rand
 }
 
@@ -142,14 +142,3 @@ func (g *Gate) WaitOutside(c Class, limit time.Duration, stop <-chan struct{}) {
 
 // Outside returns how many senders wait to be read.
 func (g *Gate) Outside() int { return int(g.outside.count.Load()) }
-
-// longestPause is the most by which Config.Pause is multiplied.
-const longestPause = 8
-
-// PauseAfter returns how long a connection stays unread at most whose last n requests
-// in a row were refused: Pause, doubled with each one more, at most 8 times Pause.
-// Most of those who are refused are refused again, and each time at the price of
-// reading them. It is a pure function.
-func (c *Config) PauseAfter(n int) time.Duration {
-	return c.Pause * time.Duration(min(1<<min(max(n, 1)-1, 30), longestPause))
-}

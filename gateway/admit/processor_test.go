@@ -48,10 +48,9 @@ type task struct {
 
 // simConn is one client's connection.
 type simConn struct {
-	line     *simLine
-	unread   bool
-	refusals int   // in a row
-	next     *call // sent, and not read
+	line   *simLine
+	unread bool
+	next   *call // sent, and not read
 }
 
 // simLine is what one kind of clients sends, and on what.
@@ -152,16 +151,15 @@ func (p *processor) done(conn *simConn) {
 // hold leaves a connection unread, as the door does.
 func (p *processor) hold(conn *simConn, class Class) {
 	conn.unread = true
-	conn.refusals++
 	if p.atOnce {
 		p.held = append(p.held, conn)
-		p.after(p.gate.cfg.Pause, func() { p.release(conn) })
+		p.after(time.Second, func() { p.release(conn) })
 		return
 	}
 	w := newWaiter()
 	w.rank = rankOf(class, false)
 	p.outside[w] = conn
-	p.after(p.gate.outside.enter(w, p.gate.cfg.PauseAfter(conn.refusals)), func() {
+	p.after(p.gate.outside.enter(w, p.gate.cfg.Pause), func() {
 		if p.gate.outside.quit(w) {
 			delete(p.outside, w)
 			p.release(conn)
@@ -239,7 +237,6 @@ func (p *processor) flushed(group []*call, begun time.Duration) {
 			p.gate.Leave()
 			p.settle()
 			p.called()
-			c.conn.refusals = 0
 			p.done(c.conn)
 		})
 	}
@@ -315,19 +312,6 @@ func checkProcessor(t *testing.T, times float64, r *result, u used) {
 	}
 	if r.late.shed > 0 || r.late.offered < 1000 {
 		t.Errorf("a second after the load %d of %d were refused", r.late.shed, r.late.offered)
-	}
-}
-
-func TestPauseAfter(t *testing.T) {
-	t.Parallel()
-	cfg := DefaultConfig()
-	for n, want := range []time.Duration{cfg.Pause, cfg.Pause, 2 * cfg.Pause, 4 * cfg.Pause, 8 * cfg.Pause, 8 * cfg.Pause} {
-		if got := cfg.PauseAfter(n); got != want {
-			t.Errorf("after %d refusals %s, want %s", n, got, want)
-		}
-	}
-	if got := cfg.PauseAfter(math.MaxInt); got != 8*cfg.Pause {
-		t.Errorf("after any number %s", got)
 	}
 }
 

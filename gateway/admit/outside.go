@@ -74,17 +74,15 @@ func (o *outside) call(n int, open Class) {
 	}
 }
 
-// calledPerPermit is how many are called in for a permit that came back: one in its
-// place and one more, which doubles them until somebody waits, as in a slow start.
-const calledPerPermit = 2
-
 // called returns how many are called in when a permit came back and w is what that
-// left. It is a pure function.
+// left: one in its place. Two, as in a slow start, were measured: from the call to
+// the gate it takes the length of the run queue, and by then there are too many. It is
+// a pure function.
 func called(w word, t terms) int {
 	if w.waiting() > 0 || w.inFlight() >= t.limit() {
 		return 0
 	}
-	return calledPerPermit
+	return 1
 }
 
 // calledAfter returns how many are called in at the end of an Interval, given how

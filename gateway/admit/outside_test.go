@@ -47,7 +47,8 @@ func TestPermitsCallIn(t *testing.T) {
 			want []string
 		}{
 			{"nothing", func() {}, nil},
-			{"a permit comes back", func() { g.take(Paid); g.Leave() }, []string{"1st", "2nd"}},
+			{"a permit comes back", func() { g.take(Paid); g.Leave() }, []string{"1st"}},
+			{"another one", func() { g.take(Paid); g.Leave() }, []string{"2nd"}},
 			{"one comes back beside one that waits", func() {
 				g.take(Paid)
 				g.take(Paid)

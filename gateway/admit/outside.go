@@ -87,13 +87,17 @@ func called(w word, t terms) int {
 
 // calledAfter returns how many are called in at the end of an Interval, given how
 // many were at the end of the one before: none unless it was calm, then as many as
-// there are permits, then twice as many each time. Where nobody is inside no permit
-// comes back that could call. It is a pure function.
+// there are permits, then twice as many each time once all classes are let in: those
+// of a class that was shut out for long must not come at once either. Where nobody is
+// inside no permit comes back that could call. It is a pure function.
 func calledAfter(before int, calm bool, t terms) int {
-	if !calm {
+	switch {
+	case !calm:
 		return 0
+	case t.open() < NumClasses:
+		return t.limit()
 	}
-	return min(max(t.limit(), 2*before), math.MaxInt32)
+	return min(max(t.limit(), 2*before), math.MaxInt32/2)
 }
 
 // callIn calls those in for whom a permit that came back has room.

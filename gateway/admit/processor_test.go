@@ -353,7 +353,10 @@ func TestCalled(t *testing.T) {
 			t.Errorf("calm interval %d: %d, want %d", i, n, want)
 		}
 	}
-	if calledAfter(n, false, terms) != 0 || calledAfter(math.MaxInt32, true, terms) != math.MaxInt32 {
-		t.Error("somebody is called in trouble, or more than there can be")
+	if got := calledAfter(n, true, newTerms(10, Bulk)); got != 10 {
+		t.Errorf("while bulk is shut out: %d, want 10", got)
+	}
+	if most := calledAfter(math.MaxInt32/2, true, terms); calledAfter(n, false, terms) != 0 || most != math.MaxInt32/2 {
+		t.Errorf("somebody is called in trouble, or %d, more than there can be", most)
 	}
 }

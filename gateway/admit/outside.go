@@ -75,9 +75,8 @@ func (o *outside) call(n int, open Class) {
 }
 
 // called returns how many are called in when a permit came back and w is what that
-// left: one in its place. Two, as in a slow start, were measured: from the call to
-// the gate it takes the length of the run queue, and by then there are too many. It is
-// a pure function.
+// left: one in its place. With two, as in a slow start, too many meet at the gate: from
+// the call to there it takes the length of the run queue. It is a pure function.
 func called(w word, t terms) int {
 	if w.waiting() > 0 || w.inFlight() >= t.limit() {
 		return 0

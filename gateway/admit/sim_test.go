@@ -35,7 +35,6 @@ type call struct {
 	arrived  time.Duration
 	enqueued time.Duration // at the workers
 	replay   bool
-	gone     bool
 	conn     *simConn // where there is a processor
 }
 

@@ -85,7 +85,7 @@ bench-logs: ## Read a million made lines of every log format; LINES=n.
 
 .PHONY: bench-overload
 bench-overload: ## Play the overload tests at full length and print their table, then overload real gateways, then admission's benchmarks.
-	go test -run='^Test(OverloadTable|OverloadIsBlocking|Step|Stability|Drift|ReplayFlood|NoPaidRefusalBesideLower)$$' -count=1 -v ./gateway/admit -args -overload.full | grep -v '^===\|^ *--- PASS'
+	go test -run='^Test(OverloadTable|OverloadIsBlocking|Processor|Step|Stability|Drift|ReplayFlood|NoPaidRefusalBesideLower)$$' -count=1 -v ./gateway/admit -args -overload.full | grep -v '^===\|^ *--- PASS'
 	@BIN=$(BIN) tools/bench-overload
 	go test -run='^$$' -bench=. -benchmem ./gateway/admit
 

@@ -207,7 +207,7 @@ func (s *Server) serveAdmission(w http.ResponseWriter, _ *http.Request) {
 	out := json.NewEncoder(w)
 	out.SetIndent("", "  ")
 	_ = out.Encode(map[string]any{ // a reader that has gone needs no answer
-		"limit": g.Limit(), "in_flight": g.InFlight(), "waiting": g.Waiting(),
+		"limit": g.Limit(), "in_flight": g.InFlight(), "waiting": g.Waiting(), "outside": g.Outside(),
 		"lowest_class": (st.Open - 1).String(), "pressure": st.Pressure,
 		"wait_seconds": st.Wait.Seconds(), "normal_wait_seconds": st.Normal.Seconds(),
 		"fill": map[string]float64{"buffers": st.Signals.Buffered, "memory": st.Signals.Memory, "spool": st.Signals.Spool, "files": st.Signals.Files},

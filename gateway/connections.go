@@ -24,7 +24,7 @@ type door struct {
 	trust *edge.Trust
 	most  int // connections of one client address (IPv6: one /64); 0: no bound
 	gate  *admit.Gate
-	pause time.Duration
+	pause time.Duration // longest time in which a connection is not read
 
 	refused, paused prometheus.Counter
 	lingering       chan struct{} // one for each connection that waits for its client to go
@@ -58,7 +58,7 @@ const maxLingering = 256
 
 func (s *Server) newDoor(ln net.Listener) *door {
 	return &door{
-		Listener: ln, trust: s.trust, most: s.cfg.Limits.MaxConnectionsPerIP, gate: s.admission.gate, pause: s.cfg.Admission.Pause,
+		Listener: ln, trust: s.trust, most: s.cfg.Limits.MaxConnectionsPerIP, gate: s.admission.gate, pause: min(s.cfg.Admission.Pause, s.cfg.Timeouts.Idle/2),
 		refused: s.metrics.connectionsRefused, paused: s.metrics.readsPaused,
 		lingering: make(chan struct{}, maxLingering), stopping: make(chan struct{}),
 		clients: map[netip.Prefix]int{}, conns: map[*conn]struct{}{},
@@ -160,20 +160,20 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 	c.gated = false
 	if c.turned {
-		c.door.hold()
+		c.door.hold(c)
 		return c.Conn.Read(b)
 	}
 	n, err := c.Conn.Read(b)
 	if n > 0 && !c.door.gate.LetsIn(c.class) {
-		c.door.hold()
+		c.door.hold(c)
 	}
 	return n, err
 }
 
-// hold waits until nobody is refused any more, within bounds.
-func (d *door) hold() {
+// hold waits until the gate calls the connection in, within bounds.
+func (d *door) hold(c *conn) {
 	d.paused.Inc()
-	d.gate.AwaitCalm(d.pause, d.stopping)
+	d.gate.WaitOutside(c.class, d.pause, d.stopping)
 }
 
 // SetDeadline implements net.Conn.

@@ -233,8 +233,7 @@ func TestRefusedConnections(t *testing.T) {
 	}
 }
 
-// Who was refused because the room was full is left unread until nobody is refused
-// any more.
+// Who was refused because the room was full is left unread until the gate calls it in.
 func TestRefusedSenderWaitsOutside(t *testing.T) {
 	t.Parallel()
 	p := newPressed(t, func(c *Config) {

@@ -35,6 +35,7 @@ func parts() map[string]func(n uint64) {
 	for n := range uint64(1 << 22) { // both generations have their size
 		reuse.Seen("acme", idOf(n), t0)
 	}
+	crowd := benchGate(4096)
 	cfg.KeyRate = 1000
 	quota := NewQuota(&cfg, 1)
 	return map[string]func(n uint64){
@@ -42,6 +43,15 @@ func parts() map[string]func(n uint64) {
 			if gate.Enter(Request{Class: Paid, Publisher: publisher}) == Admitted {
 				gate.Leave()
 			}
+		},
+		"enter+leave, calling in": func(uint64) {
+			outsider := crowd.pool.Get().(*waiter)
+			crowd.outside.enter(outsider, time.Second)
+			if crowd.Enter(Request{Class: Paid}) == Admitted {
+				crowd.Leave()
+			}
+			<-outsider.decision // each Leave calls one at least, so nobody is left
+			crowd.pool.Put(outsider)
 		},
 		"refusal": func(uint64) { full.Enter(Request{Class: Bulk}) },
 		"address": func(n uint64) {

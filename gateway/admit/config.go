@@ -31,8 +31,10 @@ type Config struct {
 	// file descriptors, 0 to 1.
 	LowOff   float64 `yaml:"low_off"`
 	PaidOnly float64 `yaml:"paid_only"`
-	// Pause is how long at most the next request of a connection stays unread while
-	// requests of its class are refused.
+	// Pause is how long at most the next request of a connection stays unread after
+	// one that was refused; there is seldom a reason to wait for it, because permits
+	// that come back call the connection in before. No more than half of the time
+	// that an idle connection has counts.
 	Pause time.Duration `yaml:"pause"`
 	// AddressRate and PrefixRate are requests a second of one address (IPv6: one
 	// /64) and of the prefix around it (IPv4 /24, IPv6 /48); above them requests
@@ -55,7 +57,7 @@ func DefaultConfig() Config {
 		StartLimit: 64, MinLimit: 4, Waiting: 64,
 		PaidWait: 200 * time.Millisecond, LowWait: 20 * time.Millisecond, StandingAfter: 100 * time.Millisecond,
 		TargetWait: 5 * time.Millisecond, Tolerance: 1.2, MaxNormal: 50 * time.Millisecond, MaxFlush: time.Second,
-		LowOff: .92, PaidOnly: .95, Pause: time.Second,
+		LowOff: .92, PaidOnly: .95, Pause: 5 * time.Second,
 		AddressRate: 100, PrefixRate: 1000,
 		KeyRate: 0, KeyBurst: 100,
 		ReuseWindow: 5 * time.Minute, ReuseIDs: 1 << 20,

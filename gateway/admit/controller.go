@@ -79,10 +79,9 @@ func (g *Gate) tick(s Signals) {
 	c.refused = refused
 	c.limit.step(&i)
 	c.open = g.cfg.openClasses(s.pressure(), c.open)
-	g.setTerms(newTerms(c.limit.permits(), c.open))
-	if !i.contended && c.open == NumClasses {
-		g.becomeCalm()
-	}
+	t := newTerms(c.limit.permits(), c.open)
+	g.setTerms(t)
+	g.callCalm(!i.contended, t)
 	g.status.Store(&Status{
 		Limit: c.limit.permits(), Open: c.open, Pressure: s.pressure(),
 		Wait: time.Duration(c.limit.wait), Normal: time.Duration(c.limit.normal), Signals: s,

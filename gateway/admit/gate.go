@@ -59,12 +59,12 @@ type Gate struct {
 	shed       [NumClasses][NumDecisions]atomic.Uint64
 	publishers *Publishers
 
-	mu   sync.Mutex
-	room room
+	mu      sync.Mutex
+	room    room
+	outside outside
 
 	signals func() Signals
-	control controller                    // the goroutine of Run alone
-	calm    atomic.Pointer[chan struct{}] // closed, and replaced, when nobody is refused
+	control controller // the goroutine of Run alone
 	status  atomic.Pointer[Status]
 }
 
@@ -89,11 +89,11 @@ func NewGate(cfg Config, dep Dependencies) *Gate {
 	g := &Gate{cfg: cfg, now: dep.Now, place: place, signals: dep.Signals, publishers: newPublishers(dep.Seed)}
 	g.room.slots = cfg.Waiting
 	g.room.publish()
+	g.outside.init(dep.Seed)
 	g.pool.New = func() any { return newWaiter() }
 	g.control = newController(&g.cfg, dep.MaxLimit)
 	g.terms.Store(uint64(newTerms(g.control.limit.permits(), NumClasses)))
 	g.status.Store(&Status{Limit: g.control.limit.permits(), Open: NumClasses})
-	g.becomeCalm()
 	return g
 }
 
@@ -151,6 +151,7 @@ func (g *Gate) Leave() {
 			return
 		}
 		if g.word.CompareAndSwap(w, w-1) {
+			g.callIn(word(w - 1))
 			return
 		}
 	}
@@ -300,26 +301,6 @@ func (g *Gate) LetsIn(c Class) bool { return c < terms(g.terms.Load()).open() }
 // holds no permit, because it goes on for minutes, asks before each of its steps.
 func (g *Gate) Calm(c Class) bool {
 	return fits(word(g.word.Load()), terms(g.terms.Load()), c)
-}
-
-// AwaitCalm returns at the next Interval in which nobody waited or was refused and
-// all classes are let in, after limit, or when stop is closed, whatever comes
-// first. Those who would only be refused wait here instead.
-func (g *Gate) AwaitCalm(limit time.Duration, stop <-chan struct{}) {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-*g.calm.Load():
-	case <-timer.C:
-	case <-stop:
-	}
-}
-
-func (g *Gate) becomeCalm() {
-	fresh := make(chan struct{})
-	if old := g.calm.Swap(&fresh); old != nil {
-		close(*old)
-	}
 }
 
 // Refused returns how many requests of a class were refused for a reason.

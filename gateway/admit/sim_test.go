@@ -35,7 +35,7 @@ type call struct {
 	arrived  time.Duration
 	enqueued time.Duration // at the workers
 	replay   bool
-	gone     bool
+	conn     *simConn // where there is a processor
 }
 
 // tally counts the requests of one class that arrived in a window.
@@ -99,6 +99,8 @@ type sim struct {
 
 	groupCommit time.Duration // of any number of requests; 0: workers
 	flushing    []*call
+
+	cpu *processor // what is short in place of the workers; nil: it costs nothing
 }
 
 func newSim(seed uint64, change func(*Config)) *sim {
@@ -138,6 +140,9 @@ func (s *sim) run(p phase) {
 		e.what()
 	}
 	s.now = end
+	if s.cpu != nil {
+		s.cpu.giveUp()
+	}
 }
 
 // source makes requests until end.
@@ -150,7 +155,11 @@ func (s *sim) source(end time.Duration, rate float64, c Class, replay bool) {
 		if s.now >= end {
 			return
 		}
-		s.arrive(&call{class: c, arrived: s.now, replay: replay})
+		if one := (&call{class: c, arrived: s.now, replay: replay}); s.cpu != nil {
+			s.cpu.send(one)
+		} else {
+			s.arrive(one)
+		}
 		s.after(time.Duration(s.rng.ExpFloat64()/rate*float64(time.Second)), next)
 	}
 	s.after(time.Duration(s.rng.ExpFloat64()/rate*float64(time.Second)), next)
@@ -197,11 +206,19 @@ func (s *sim) settle() {
 
 func (s *sim) refuse(c *call, d Decision) {
 	s.gate.shed[c.class][d].Add(1)
+	if s.cpu != nil {
+		s.cpu.refuse(c, d)
+		return
+	}
 	s.count(c, d)
 }
 
 func (s *sim) admit(c *call) {
 	s.entered[len(s.entered)-1]++
+	if s.cpu != nil {
+		s.cpu.work(c)
+		return
+	}
 	c.enqueued = s.now
 	s.queue = append(s.queue, c)
 	s.work()
@@ -290,6 +307,9 @@ func (s *sim) tick() {
 	if !s.none {
 		s.gate.tick(s.signals)
 		s.settle()
+		if s.cpu != nil {
+			s.cpu.ticked()
+		}
 	}
 	s.limits = append(s.limits, s.gate.Limit())
 	s.ticked()

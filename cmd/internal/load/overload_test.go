@@ -237,19 +237,21 @@ func (m *measured) run(mix Mix, connections int, change func(*Config)) *Report {
 	return r
 }
 
-// capacity asks as fast as answers come and returns acknowledged clicks a second.
-func (m *measured) capacity(lasts time.Duration, connections int) float64 {
+// capacity asks as fast as answers come and returns acknowledged clicks a second, and
+// what one costs the processor in seconds.
+func (m *measured) capacity(lasts time.Duration, connections int) (perSecond, cost float64) {
 	m.t.Helper()
 	before := m.counters()
 	r := m.run(Mix{Paid: 1, Organic: 9}, connections, func(c *Config) { c.Closed, c.Profile = true, Constant(MaxRate, lasts) })
-	return m.counters().since(before).accepted / r.ElapsedS
+	seen := m.counters().since(before)
+	return seen.accepted / r.ElapsedS, seen.cpu / max(1, seen.accepted)
 }
 
 // counters are what the gateway itself counts.
-type counters struct{ accepted, unrecorded, paidShed, lowShed, paused, heap float64 }
+type counters struct{ accepted, unrecorded, paidShed, lowShed, paused, heap, cpu float64 }
 
 func (c counters) since(b counters) counters {
-	return counters{c.accepted - b.accepted, c.unrecorded - b.unrecorded, c.paidShed - b.paidShed, c.lowShed - b.lowShed, c.paused - b.paused, c.heap}
+	return counters{c.accepted - b.accepted, c.unrecorded - b.unrecorded, c.paidShed - b.paidShed, c.lowShed - b.lowShed, c.paused - b.paused, c.heap, c.cpu - b.cpu}
 }
 
 func (m *measured) counters() (c counters) {
@@ -279,6 +281,8 @@ func (m *measured) counters() (c counters) {
 			c.paused = n
 		case name == "go_memstats_heap_inuse_bytes":
 			c.heap = n
+		case name == "process_cpu_seconds_total":
+			c.cpu = n
 		}
 	}
 	return c
@@ -291,6 +295,8 @@ type phases struct{ calm, load, after time.Duration }
 type overloaded struct {
 	times, offered           float64 // of capacity, clicks a second
 	goodput                  float64 // of capacity
+	core                     float64 // share of a core that the gateway had under load
+	useful                   float64 // share of that in which, at the capacity's cost of a click, it answered
 	paid                     ClassReport
 	paidBehind               float64 // share of paid clicks that the generator sent late
 	paidShed                 float64 // share
@@ -306,7 +312,7 @@ type overloaded struct {
 
 // overload offers times the capacity, a tenth of it paid, each class on connections
 // of its own clients, and then .7 of the capacity.
-func (m *measured) overload(capacity, times float64, p phases) *overloaded {
+func (m *measured) overload(capacity, cost, times float64, p phases) *overloaded {
 	m.t.Helper()
 	o := &overloaded{times: times, offered: times * capacity}
 	rate := func(r float64, d time.Duration) func(*Config) {
@@ -324,6 +330,7 @@ func (m *measured) overload(capacity, times float64, p phases) *overloaded {
 	after := m.run(Mix{Paid: 1, Organic: 9}, 256, rate(.7*capacity, p.after))
 
 	o.goodput = seen.accepted / max(paid.ElapsedS, low.ElapsedS) / capacity
+	o.core, o.useful = seen.cpu/max(paid.ElapsedS, low.ElapsedS), seen.accepted*cost/max(seen.cpu, .001)
 	o.paid, o.low, o.paidBehind = paid.Total, low.Total, paid.Late.Share
 	o.paidShed = seen.unrecorded / float64(paid.Total.Offered)
 	o.lowAdmitted = float64(low.Total.Acked) / float64(low.Total.Offered)
@@ -351,14 +358,14 @@ func (o *overloaded) row(name string) string {
 	}
 	goal := map[bool]float64{true: .8, false: .6}[o.times <= 2]
 	paidGoal := map[bool]float64{true: 0, false: .02}[o.times <= 5]
-	return fmt.Sprintf("| %s | %.0fx = %.0f/s | %.0f %%, goal %.0f %%%s | %.2f %%, goal %.0f %%%s | %.1f %% | %.1fx, goal 3x%s | %.1fx, goal 5x%s | %d of %d refused%s, p99 %.1fx%s | %.2f ms, %.1f %% late, %d unsent low, %d pauses, heap %.0f MB |",
+	return fmt.Sprintf("| %s | %.0fx = %.0f/s | %.0f %%, goal %.0f %%%s | %.2f %%, goal %.0f %%%s | %.1f %% | %.1fx, goal 3x%s | %.1fx, goal 5x%s | %d of %d refused%s, p99 %.1fx%s | %.2f ms, %.1f %% late, %d unsent low, %d pauses, heap %.0f MB; %.0f %% of a core, %.0f %% of it for answers |",
 		name, o.times, o.offered,
 		100*o.goodput, 100*goal, met(o.goodput >= goal),
 		100*o.paidShed, 100*paidGoal, met(o.paidShed <= paidGoal),
 		100*o.lowAdmitted,
 		o.paidTimes, met(o.paidTimes <= 3), o.lowTimes, met(o.lowTimes <= 5 || o.low.Acked == 0),
 		o.recoveryShed, o.recoveryOffered, met(o.recoveryShed == 0), o.recoveryTimes, met(o.recoveryTimes < 2),
-		o.unloadedP99, 100*o.paidBehind, o.low.Unsent, o.paused, o.heap/1e6)
+		o.unloadedP99, 100*o.paidBehind, o.low.Unsent, o.paused, o.heap/1e6, 100*o.core, 100*o.useful)
 }
 
 const overloadHead = "| handler | offered | answered, of capacity | paid shed | low admitted | paid p99 to unloaded | low p99 to unloaded | back at 0.7x, from the second second on | unloaded p99; paid sent late; beside it |\n|---|---|---|---|---|---|---|---|---|"
@@ -387,14 +394,14 @@ func TestOverloadOnTheRealHandler(t *testing.T) {
 	for _, h := range handlers {
 		m := startMeasured(t, edgeSettings{Burn: h.burn, First: durable.KafkaFirst})
 		m.capacity(capacityFor/3, 64) // warm
-		capacity := m.capacity(capacityFor, 64)
+		capacity, cost := m.capacity(capacityFor, 64)
 		name := "as shipped"
 		if h.burn > 0 {
 			name = fmt.Sprintf("and %s of work", h.burn)
 		}
-		fmt.Fprintf(&table, "%s: capacity %.0f clicks/s (closed loop, 64 connections)\n", name, capacity)
+		fmt.Fprintf(&table, "%s: capacity %.0f clicks/s of %.0f us each (closed loop, 64 connections)\n", name, capacity, 1e6*cost)
 		for _, times := range h.times {
-			o := m.overload(capacity, times, p)
+			o := m.overload(capacity, cost, times, p)
 			fmt.Fprintln(&table, o.row(name))
 			if o.goodput <= 0 || o.paid.Offered < 10 || o.low.Offered < 90 || math.IsNaN(o.paidTimes) {
 				t.Errorf("nothing was measured: %+v", *o)
@@ -422,9 +429,11 @@ func TestLimiterCostsLittle(t *testing.T) {
 	for i := range rounds {
 		var a, b float64
 		if i%2 == 0 {
-			a, b = with.capacity(lasts, connections), without.capacity(lasts, connections)
+			a, _ = with.capacity(lasts, connections)
+			b, _ = without.capacity(lasts, connections)
 		} else {
-			b, a = without.capacity(lasts, connections), with.capacity(lasts, connections)
+			b, _ = without.capacity(lasts, connections)
+			a, _ = with.capacity(lasts, connections)
 		}
 		if a < 10 || b < 10 {
 			t.Fatalf("%.0f and %.0f clicks a second: nothing was measured", a, b)

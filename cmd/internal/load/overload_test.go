@@ -45,6 +45,7 @@ type edgeSettings struct {
 	Burn      time.Duration
 	First     durable.First
 	NoLimiter bool
+	Brokers   []string // none: one in memory, in the gateway's process
 	Control   string
 	Dir       string
 }
@@ -97,12 +98,15 @@ func TestOverloadEdge(t *testing.T) {
 	if err := json.Unmarshal([]byte(text), &set); err != nil {
 		t.Fatal(err)
 	}
-	kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
+	if set.Brokers == nil {
+		kafka, err := kfake.NewCluster(kfake.NumBrokers(1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer kafka.Close()
+		set.Brokers = kafka.ListenAddrs()
 	}
-	defer kafka.Close()
-	cfg := set.config(kafka.ListenAddrs())
+	cfg := set.config()
 	if err := config.CreateMasterKeys(cfg.Keys.MasterFile, rand.Reader); err != nil {
 		t.Fatal(err)
 	}
@@ -125,9 +129,9 @@ func TestOverloadEdge(t *testing.T) {
 	_ = g.Close(ctx)
 }
 
-func (set *edgeSettings) config(brokers []string) *config.Config {
+func (set *edgeSettings) config() *config.Config {
 	cfg := config.DefaultConfig()
-	cfg.Kafka.Brokers, cfg.Kafka.CreateTopics, cfg.Kafka.Durability = brokers, true, stream.SingleNode
+	cfg.Kafka.Brokers, cfg.Kafka.CreateTopics, cfg.Kafka.Durability = set.Brokers, true, stream.SingleNode
 	cfg.Durable.First, cfg.Control.File = set.First, set.Control
 	cfg.Keys.MasterFile, cfg.Spool.Dir = filepath.Join(set.Dir, "master.key"), filepath.Join(set.Dir, "spool")
 	cfg.Gateway.Listen, cfg.Gateway.AdminListen, cfg.Gateway.Batch.Listen = "127.0.0.1:0", "127.0.0.1:0", ""
@@ -143,6 +147,7 @@ type measured struct {
 	target *Target
 	sender *Sender
 	admin  string
+	stop   func() // waits for the gateway's end; a second call does nothing
 }
 
 // cores are those of the machine; runtime.NumCPU knows those of this process alone.
@@ -177,13 +182,13 @@ func startMeasured(t *testing.T, set edgeSettings) *measured {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	m := &measured{t: t, stop: sync.OnceFunc(func() {
 		in.Close()
 		kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
 		_ = cmd.Wait()
-	})
-	m := &measured{t: t}
+	})}
+	t.Cleanup(m.stop)
 	lines := bufio.NewScanner(out)
 	for m.admin == "" && lines.Scan() {
 		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "serving" {
@@ -248,10 +253,10 @@ func (m *measured) capacity(lasts time.Duration, connections int) (perSecond, co
 }
 
 // counters are what the gateway itself counts.
-type counters struct{ accepted, unrecorded, paidShed, lowShed, paused, heap, cpu float64 }
+type counters struct{ accepted, unrecorded, paidShed, lowShed, paused, spooled, heap, cpu float64 }
 
 func (c counters) since(b counters) counters {
-	return counters{c.accepted - b.accepted, c.unrecorded - b.unrecorded, c.paidShed - b.paidShed, c.lowShed - b.lowShed, c.paused - b.paused, c.heap, c.cpu - b.cpu}
+	return counters{c.accepted - b.accepted, c.unrecorded - b.unrecorded, c.paidShed - b.paidShed, c.lowShed - b.lowShed, c.paused - b.paused, c.spooled, c.heap, c.cpu - b.cpu}
 }
 
 func (m *measured) counters() (c counters) {
@@ -279,6 +284,8 @@ func (m *measured) counters() (c counters) {
 			c.lowShed += n
 		case name == "clickgate_gateway_reads_paused_total":
 			c.paused = n
+		case name == "clickgate_durable_spool_lag_records":
+			c.spooled = n
 		case name == "go_memstats_heap_inuse_bytes":
 			c.heap = n
 		case name == "process_cpu_seconds_total":
@@ -441,11 +448,16 @@ func TestLimiterCostsLittle(t *testing.T) {
 		fmt.Printf("round %d: %.0f clicks/s with the limit, %.0f without: %.3f\n", i+1, a, b, a/b)
 		ratios = append(ratios, a/b)
 	}
-	slices.Sort(ratios)
-	median := ratios[len(ratios)/2]
+	median := middle(ratios)
 	verdict := "met"
 	if median < .95 {
 		verdict = "missed"
 	}
 	fmt.Printf("group commit at %d connections: %.1f %% of the throughput without a limit, goal 95 %%: %s\n", connections, 100*median, verdict)
+}
+
+// middle is the median of an odd number of values.
+func middle(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
 }

@@ -143,11 +143,11 @@ func (set *edgeSettings) config() *config.Config {
 
 // measured is a gateway in a process of its own, and what drives it.
 type measured struct {
+	*child
 	t      *testing.T
 	target *Target
 	sender *Sender
 	admin  string
-	stop   func() // waits for the gateway's end; a second call does nothing
 }
 
 // cores are those of the machine; runtime.NumCPU knows those of this process alone.
@@ -156,21 +156,28 @@ func cores() int {
 	return strings.Count(string(b), "processor\t:")
 }
 
-// startMeasured starts a gateway, on core 0 where there is taskset and a second
-// core; tools/bench-overload has put this process on core 1.
-func startMeasured(t *testing.T, set edgeSettings) *measured {
+// child is a process of this test program in another role.
+type child struct {
+	pid  int
+	said []string // the words behind "serving"
+	stop func()   // waits for its end; a second call does nothing
+}
+
+// startChild starts a role, which is a test that reads its settings from a variable and
+// prints a line "serving ADDRESS ...". With -overload.full it is on that core where there
+// are taskset and a second one; tools/bench-overload has put this process on core 1.
+func startChild(t *testing.T, role, variable string, settings any, core int) *child {
 	t.Helper()
-	set.Control, set.Dir = testControl(t), t.TempDir()
-	text, err := json.Marshal(set)
+	text, err := json.Marshal(settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{os.Args[0], "-test.run=^TestOverloadEdge$", "-test.timeout=10m"}
+	args := []string{os.Args[0], "-test.run=^" + role + "$", "-test.timeout=15m"}
 	if path, err := exec.LookPath("taskset"); err == nil && *fullOverload && cores() > 1 {
-		args = append([]string{path, "-c", "0"}, args...)
+		args = append([]string{path, "-c", strconv.Itoa(core)}, args...)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), edgeVariable+"="+string(text), "GOMAXPROCS=4")
+	cmd.Env = append(os.Environ(), variable+"="+string(text), "GOMAXPROCS=4")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -182,26 +189,43 @@ func startMeasured(t *testing.T, set edgeSettings) *measured {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	m := &measured{t: t, stop: sync.OnceFunc(func() {
+	c := &child{pid: cmd.Process.Pid, stop: sync.OnceFunc(func() {
 		in.Close()
 		kill := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 		defer kill.Stop()
 		_ = cmd.Wait()
 	})}
-	t.Cleanup(m.stop)
+	t.Cleanup(c.stop)
 	lines := bufio.NewScanner(out)
-	for m.admin == "" && lines.Scan() {
-		if fields := strings.Fields(lines.Text()); len(fields) == 3 && fields[0] == "serving" {
-			m.admin = fields[2]
-			if m.target, err = NewTarget(t.Context(), "http://"+fields[1], false, net.DefaultResolver); err != nil {
-				t.Fatal(err)
-			}
+	for c.said == nil && lines.Scan() {
+		if words := strings.Fields(lines.Text()); len(words) > 1 && words[0] == "serving" {
+			c.said = words[1:]
 		}
 	}
-	if m.target == nil {
-		t.Fatal("the gateway's process did not say where it serves")
+	if c.said == nil {
+		t.Fatalf("%s did not say where it serves", role)
 	}
 	go io.Copy(io.Discard, out) //nolint:errcheck // until it ends
+	return c
+}
+
+// target is where a child serves.
+func (c *child) target(t *testing.T) *Target {
+	t.Helper()
+	target, err := NewTarget(t.Context(), "http://"+c.said[0], false, net.DefaultResolver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return target
+}
+
+// startMeasured starts a gateway in a process of its own.
+func startMeasured(t *testing.T, set edgeSettings) *measured {
+	t.Helper()
+	set.Control, set.Dir = testControl(t), t.TempDir()
+	c := startChild(t, "TestOverloadEdge", edgeVariable, set, 0)
+	m := &measured{t: t, child: c, target: c.target(t), admin: c.said[1]}
+	var err error
 	if m.sender, err = NewSender(set.Control, "", time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -226,12 +250,18 @@ func dialCrowd() Dialer {
 	}
 }
 
-// run sends one class.
-func (m *measured) run(mix Mix, connections int, change func(*Config)) *Report {
-	m.t.Helper()
+// load is what runs have in common.
+func (m *measured) load(mix Mix, connections int) Config {
 	cfg := DefaultConfig()
 	cfg.Dial, cfg.Now, cfg.Entropy = dialCrowd(), time.Now, rand.Reader
 	cfg.Sender, cfg.Targets, cfg.Mix, cfg.Connections = m.sender, []*Target{m.target}, mix, connections
+	return cfg
+}
+
+// run sends one mix.
+func (m *measured) run(mix Mix, connections int, change func(*Config)) *Report {
+	m.t.Helper()
+	cfg := m.load(mix, connections)
 	cfg.Drain, cfg.MaxBehind = 0, 1
 	change(&cfg)
 	r, err := Run(m.t.Context(), cfg)

@@ -61,5 +61,5 @@ func Traffic(seed uint64, p Params) iter.Seq[Click] {
 	for i, f := range p.Families {
 		streams = append(streams, func(yield func(Click) bool) { f.clicks(w, firstFamily+uint64(i), yield) })
 	}
-	return merge(streams)
+	return Merge(streams, func(c *Click) time.Duration { return c.At })
 }

@@ -1,24 +1,28 @@
 package synth
 
-import "iter"
+import (
+	"iter"
+	"time"
+)
 
-// merge joins ordered streams into one; equal times keep the order of streams.
-func merge(streams []iter.Seq[Click]) iter.Seq[Click] {
-	return func(yield func(Click) bool) {
-		heads := make([]head, 0, len(streams))
+// Merge joins streams, each in order of at, into one in that order; equal times keep the
+// order of streams.
+func Merge[C any](streams []iter.Seq[C], at func(*C) time.Duration) iter.Seq[C] {
+	return func(yield func(C) bool) {
+		heads := make([]head[C], 0, len(streams))
 		defer func() {
-			for _, h := range heads {
-				h.stop()
+			for i := range heads {
+				heads[i].stop()
 			}
 		}()
 		for _, s := range streams {
-			next, stop := iter.Pull(s)
-			h := head{next: next, stop: stop}
-			h.click, h.ok = next()
+			h := head[C]{}
+			h.next, h.stop = iter.Pull(s)
+			h.click, h.ok = h.next()
 			heads = append(heads, h)
 		}
 		for {
-			first := earliest(heads)
+			first := earliest(heads, at)
 			if first == nil || !yield(first.click) {
 				return
 			}
@@ -28,18 +32,18 @@ func merge(streams []iter.Seq[Click]) iter.Seq[Click] {
 }
 
 // head is a stream and its next click.
-type head struct {
-	click Click
+type head[C any] struct {
+	click C
 	ok    bool
-	next  func() (Click, bool)
+	next  func() (C, bool)
 	stop  func()
 }
 
 // earliest searches one by one: there are few streams.
-func earliest(heads []head) *head {
-	var first *head
+func earliest[C any](heads []head[C], at func(*C) time.Duration) *head[C] {
+	var first *head[C]
 	for i := range heads {
-		if h := &heads[i]; h.ok && (first == nil || h.click.At < first.click.At) {
+		if h := &heads[i]; h.ok && (first == nil || at(&h.click) < at(&first.click)) {
 			first = h
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"time"
+
+	"clickgate/scoring/synth"
 )
 
 // World is one drawing of everything. It does not change, and its clicks can be
@@ -128,7 +130,7 @@ func (w *World) Clicks() iter.Seq[Click] {
 	for i := range w.Attacks {
 		streams = append(streams, w.Attacks[i].Clicks)
 	}
-	return merge(streams)
+	return synth.Merge(streams, func(c *Click) time.Duration { return c.At })
 }
 
 // Streams, the high bits of actors and opportunities too.
@@ -168,48 +170,4 @@ func newSerial(stream uint64) serial { return serial(stream << numberBits) }
 func (s *serial) next() uint64 {
 	*s++
 	return uint64(*s)
-}
-
-// merge joins ordered streams into one; equal times keep the order of streams.
-func merge(streams []iter.Seq[Click]) iter.Seq[Click] {
-	return func(yield func(Click) bool) {
-		heads := make([]head, 0, len(streams))
-		defer func() {
-			for i := range heads {
-				heads[i].stop()
-			}
-		}()
-		for _, s := range streams {
-			h := head{}
-			h.next, h.stop = iter.Pull(s)
-			h.click, h.ok = h.next()
-			heads = append(heads, h)
-		}
-		for {
-			first := earliest(heads)
-			if first == nil || !yield(first.click) {
-				return
-			}
-			first.click, first.ok = first.next()
-		}
-	}
-}
-
-// head is a stream and its next click.
-type head struct {
-	click Click
-	ok    bool
-	next  func() (Click, bool)
-	stop  func()
-}
-
-// earliest searches one by one: there are few streams.
-func earliest(heads []head) *head {
-	var first *head
-	for i := range heads {
-		if h := &heads[i]; h.ok && (first == nil || h.click.At < first.click.At) {
-			first = h
-		}
-	}
-	return first
 }

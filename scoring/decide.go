@@ -14,14 +14,15 @@ type Decision struct {
 }
 
 // Recompute makes the decision of a stored verdict again, from its vector of whatever
-// version and the policy that it was made under, HashOf of which is its policy hash. It
-// reports false where there is no vector, or one of a version that is not known.
-func Recompute(p *Policy, flags click.Flags, v *click.Verdict) (Decision, bool) {
+// version and the policy that it was made under, HashOf of which is its policy hash. The
+// error says why a vector cannot be read: there is none, or its version is not known or
+// meant two things.
+func Recompute(p *Policy, flags click.Flags, v *click.Verdict) (Decision, error) {
 	own := *v
 	if !modern(&own) {
-		return Decision{}, false
+		return Decision{}, unreadable(v.VectorVersion)
 	}
-	return Decide(p, flags, &own.Vector), true
+	return Decide(p, flags, &own.Vector), nil
 }
 
 // Decide is the verdict: a pure function of what is stored with the click, so

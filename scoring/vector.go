@@ -1,14 +1,23 @@
 package scoring
 
 import (
+	"errors"
+	"fmt"
+
 	"clickgate/gateway/click"
 	"clickgate/scoring/givt"
 	"clickgate/scoring/zscore"
 )
 
 // VectorVersion names the meaning of the slots below. A changed meaning is a new
-// version; stored vectors keep theirs, and Recompute reads them all.
-const VectorVersion = 2
+// version; stored vectors keep theirs, and Recompute reads those of every release.
+// Version 2 is of no release: builds wrote it in two layouts that nothing tells apart.
+const VectorVersion = 3
+
+const (
+	firstVersion = 1
+	mixedVersion = 2
+)
 
 // Slots of the feature vector. Counts are clicks; z-scores are robust, without
 // unit, never negative unless it says so; see package zscore.
@@ -98,7 +107,7 @@ const (
 const Features = SlotHeaders
 
 // modelV1 is where version 1 kept the model's score. Its other slots are the first
-// of version 2.
+// of the present version.
 const modelV1 = 15
 
 // SlotInfo describes a slot to analysts.
@@ -184,15 +193,29 @@ var Slots = [numSlots]SlotInfo{
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 
-// SlotsOf describes the vector of a version, by slot; nil for one that is not known.
-func SlotsOf(version uint32) []SlotInfo {
+// SlotsOf describes the vector of a version, by slot. The error says why there is
+// nothing to describe; the click's verdict stands all the same.
+func SlotsOf(version uint32) ([]SlotInfo, error) {
 	switch version {
 	case VectorVersion:
-		return Slots[:]
-	case 1:
-		return append(append([]SlotInfo(nil), Slots[:modelV1]...), Slots[SlotModel])
+		return Slots[:], nil
+	case firstVersion:
+		return append(append([]SlotInfo(nil), Slots[:modelV1]...), Slots[SlotModel]), nil
 	}
-	return nil
+	return nil, unreadable(version)
+}
+
+// unreadable says why the vector of a version cannot be read.
+func unreadable(version uint32) error {
+	switch version {
+	case 0:
+		return errors.New("there is no vector: the click was not scored")
+	case mixedVersion:
+		return errors.New("vector version 2 cannot be read: builds before a release wrote it in two layouts that nothing tells apart; " +
+			"state, reasons and score stand as they were stored")
+	}
+	return fmt.Errorf("vector version %d is not known to this build, which reads %d and %d; ask the build that wrote it",
+		version, firstVersion, VectorVersion)
 }
 
 const (
@@ -265,12 +288,12 @@ func fillRate(v []float32, r *zscore.Rates) {
 }
 
 // modern turns a verdict's vector into one of the present version, with nothing in
-// the slots that its own did not have. It reports whether it could.
+// the slots that its own did not have. It reports whether it could; see unreadable.
 func modern(v *click.Verdict) bool {
 	switch v.VectorVersion {
 	case VectorVersion:
 		return true
-	case 1:
+	case firstVersion:
 		v.Vector[SlotModel] = v.Vector[modelV1]
 		v.Vector[modelV1] = 0
 		v.VectorVersion = VectorVersion

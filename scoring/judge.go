@@ -52,8 +52,8 @@ func (j *Judge) Hashes(tenantID, sourceID string) (policy, model uint64) {
 // before it, with nothing remembered. Both functions take them in order of event time
 // and id, from one goroutine, and keep nothing of them: first all of them go to look,
 // which notes what the hour says of its entities, then all of them to judge, which
-// returns their verdicts. What lists and headers said of a click is kept as it was
-// stored; rates, facts of the hour and model score are worked out again. A pass that
+// returns their verdicts. What lists, headers and the weeks of its publisher said of a click is
+// kept as it was stored; rates, facts of the hour and model score are worked out again. A pass that
 // does not look judges by the clicks before alone. A click without a vector, or with
 // one of a version that is not known, is not counted and keeps its verdict.
 func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {

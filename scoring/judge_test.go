@@ -118,7 +118,7 @@ func TestJudgeIsTheLiveScorer(t *testing.T) {
 func otherOrder(v *click.Verdict) {
 	for slot := range v.Vector {
 		switch slot {
-		case SlotAgent, SlotRanges, SlotHeaders, SlotTokenAge, SlotFingerprint: // of the click alone
+		case SlotAgent, SlotRanges, SlotHeaders, SlotTokenAge, SlotFingerprint, SlotPublisherSurprise, SlotSurpriseHours: // as the gateway saw it
 		default:
 			v.Vector[slot] = 77
 		}

@@ -257,7 +257,7 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	if c.Flags&click.FlagTest != 0 || givtReasons(&s.policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
 		return
 	}
-	flood := s.policy.pairStrangeness(v) >= s.policy.ZInvalid
+	flood := s.policy.flood(v)
 	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
 	own, twice, before := s.pair(pairKey, addressKey, c, v, flood, &keys)

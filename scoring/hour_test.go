@@ -477,7 +477,7 @@ func TestSurveyStaysBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSurvey(&cfg.Policy, j.tables())
+	s, err := newSurvey(cfg.Policy.rulebook(nil), j.tables())
 	if err != nil {
 		t.Fatal(err)
 	}

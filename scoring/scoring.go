@@ -80,8 +80,8 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	s.live.observe(&v.Vector, c, sig, match.Agent)
 	askModel(v, s.models.Load())
 	policy, policyHash := s.policy, s.policyHash
-	if sig.Policy != nil {
-		policy = s.policy.For(sig.Policy)
+	if sig.Policies != nil {
+		policy = s.policy.of(sig.Policies, c.CampaignID)
 		policyHash = policy.Hash()
 	}
 	d := Decide(&policy, c.Flags, &v.Vector)

@@ -158,6 +158,6 @@ type Signals struct {
 	HeaderOrder    uint32 // see edge.HeaderOrder; 0 where nobody saw the request's headers
 	IssuedAt       int64  // when the click's token was made out, Unix microseconds; 0 without a token
 
-	Policy *SourcePolicy // of the click's source; nil: that of the process
-	Lists  *OwnLists     // of the click's tenant; nil: none
+	Policies *Policies // of the click's tenant, source and campaigns; nil: that of the process
+	Lists    *OwnLists // of the click's tenant; nil: none
 }

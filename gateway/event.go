@@ -56,7 +56,7 @@ func (e *event) begin(entry click.Entry, t int64) {
 // belong makes e an event of source, under strings that outlive the request.
 func (e *event) belong(source *control.Source) {
 	e.source = source
-	e.signals.Policy, e.signals.Lists = source.Policy, source.Tenant.Lists
+	e.signals.Policies, e.signals.Lists = source.Policies, source.Tenant.Lists
 	e.click.TenantID, e.click.SourceID = source.Tenant.ID, source.ID
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"clickgate/gateway/click"
+	"clickgate/gateway/edge"
 
 	"github.com/valyala/fasthttp"
 )
@@ -293,12 +294,29 @@ func (s *Server) receive(ctx *fasthttp.RequestCtx, e *event) {
 	if cut[0] || cut[1] || cut[2] {
 		e.click.Flags |= click.FlagTruncated
 	}
+	sig.Hints = click.ClientHints{
+		Brands: hint(h, "Sec-Ch-Ua"), Mobile: hint(h, "Sec-Ch-Ua-Mobile"), Platform: hint(h, "Sec-Ch-Ua-Platform"),
+	}
+	sig.HeaderOrder = edge.HeaderOrder(h.RawHeaders())
 	if isPrefetch(h) {
 		e.click.Flags |= click.FlagPrefetch
 	}
 	if ctx.IsHead() {
 		e.click.Flags |= click.FlagHead
 	}
+}
+
+// maxHint is how long a client hint is read; browsers' are far below it.
+const maxHint = 256
+
+// hint is a client hint as it came, which is scored and kept nowhere; none where it is
+// too long for one.
+func hint(h *fasthttp.RequestHeader, name string) string {
+	v := h.Peek(name)
+	if len(v) > maxHint {
+		return ""
+	}
+	return view(v)
 }
 
 // clientAddr is the one client address that limits, lists, features and store

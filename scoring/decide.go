@@ -14,14 +14,15 @@ type Decision struct {
 }
 
 // Recompute makes the decision of a stored verdict again, from its vector of whatever
-// version and the policy that it was made under, HashOf of which is its policy hash. It
-// reports false where there is no vector, or one of a version that is not known.
-func Recompute(p *Policy, flags click.Flags, v *click.Verdict) (Decision, bool) {
+// version and the policy that it was made under, HashOf of which is its policy hash. The
+// error says why a vector cannot be read: there is none, or its version is not known or
+// meant two things.
+func Recompute(p *Policy, flags click.Flags, v *click.Verdict) (Decision, error) {
 	own := *v
 	if !modern(&own) {
-		return Decision{}, false
+		return Decision{}, unreadable(v.VectorVersion)
 	}
-	return Decide(p, flags, &own.Vector), true
+	return Decide(p, flags, &own.Vector), nil
 }
 
 // Decide is the verdict: a pure function of what is stored with the click, so
@@ -75,7 +76,7 @@ func givtReasons(p *Policy, flags click.Flags, v *click.Vector, ranges int) (r c
 		if ranges&rangeSpoofed != 0 {
 			r = r.Set(click.ReasonCrawlerSpoofed)
 		}
-	case class == int(givt.Headless):
+	case class == int(givt.Headless), int(v[SlotHeaders])&headersHeadless != 0:
 		r = r.Set(click.ReasonHeadless)
 	case class == int(givt.Tool), class == int(givt.Tool)+agentInApp && p.AppsAreTools:
 		r = r.Set(click.ReasonToolAgent)
@@ -127,7 +128,7 @@ func rates(p *Policy, v *click.Vector, ranges int, h *hour) (score float64, inva
 		pair, address, excuse = 0, 0, excuse.Set(click.ReasonCrowd)
 	}
 	switch {
-	case pair >= p.ZInvalid:
+	case pair >= p.ZInvalid && !p.within(v, pair):
 		invalid = invalid.Set(click.ReasonRateIPAgent)
 	case pair >= p.ZSuspect:
 		suspicion = suspicion.Set(click.ReasonRateIPAgent)
@@ -136,6 +137,20 @@ func rates(p *Policy, v *click.Vector, ranges int, h *hour) (score float64, inva
 		suspicion = suspicion.Set(click.ReasonRateIP)
 	}
 	return max(share(pair, p.ZInvalid), share(address, p.ZAddress)), invalid, suspicion, excuse
+}
+
+// within reports whether a z-score of address and agent together is not beyond doubt:
+// half of the peers have one count, so that it was measured in what chance scatters by and
+// not in what peers do, and a quarter of the peers come near. Far beyond, that is no
+// excuse.
+func (p *Policy) within(v *click.Vector, z float64) bool {
+	return int(v[SlotBaselines])&flatPairPeers != 0 && float64(v[SlotPairFence]) <= zscore.FarOut && z < p.ZInexcusable
+}
+
+// flood reports whether the rate of address and agent together is a machine's.
+func (p *Policy) flood(v *click.Vector) bool {
+	z := p.pairStrangeness(v)
+	return z >= p.ZInvalid && !p.within(v, z)
 }
 
 // share maps a z-score to 0 .. 1, one half at its threshold.

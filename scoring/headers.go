@@ -24,7 +24,10 @@ func oddities(c *click.Click, sig *click.Signals, agent givt.AgentClass) int {
 		return 0
 	}
 	odd := 0
-	direct := c.Entry == click.EntryClick || c.Entry == click.EntryBeacon
+	direct := visitsItself(c)
+	if direct {
+		odd |= hintOddities(sig.UserAgent, &sig.Hints)
+	}
 	if direct || sig.AcceptLanguage != "" {
 		odd |= headersKnown
 	}
@@ -42,6 +45,12 @@ func oddities(c *click.Click, sig *click.Signals, agent givt.AgentClass) int {
 		odd |= headersBadAgent
 	}
 	return odd
+}
+
+// visitsItself reports whether the visitor's own request brought the click, whose headers
+// say something of him.
+func visitsItself(c *click.Click) bool {
+	return c.Entry == click.EntryClick || c.Entry == click.EntryBeacon
 }
 
 // tokenAge is how many seconds after its token was made out the click came, 0 when

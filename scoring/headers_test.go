@@ -104,7 +104,7 @@ func FuzzHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, language, country, agent string) {
 		c := &click.Click{Entry: click.EntryClick, Country: country}
 		got := oddities(c, &click.Signals{UserAgent: agent, AcceptLanguage: language}, givt.None)
-		if got&headersKnown == 0 || got >= 2*headersForeign {
+		if got&headersKnown == 0 || got >= 2*headersOrder {
 			t.Errorf("%05b", got)
 		}
 		if x := fingerprint(c, language); (x == 0) != (language == "") || x < 0 || x > 1023 {
@@ -126,7 +126,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, sig := visit("203.0.113.9", browser, start)
-	c.PublisherID, c.CampaignID, c.IPPrefix = "p", "c", "203.0.113.0/24"
+	c.PublisherID, c.CampaignID, c.IPPrefix, c.Entry = "p", "c", "203.0.113.0/24", click.EntryClick
 	s.Score(&c, &sig)
 	families, err := reg.Gather()
 	if err != nil {
@@ -142,7 +142,7 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"clickgate_scoring_entities", "clickgate_scoring_entities_bytes", "clickgate_scoring_evictions_total"} {
-		if seen[name] != 7 {
+		if seen[name] != 9 {
 			t.Errorf("%s is there for %d tables", name, seen[name])
 		}
 	}

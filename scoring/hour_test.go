@@ -163,7 +163,7 @@ func (w *town) judgeBy(t *testing.T, cfg Config) tally {
 	for i := range w.clicks {
 		c := &w.clicks[i]
 		v := judge(&c.Click)
-		if d, ok := Recompute(&cfg.Policy, c.Flags, &v); !ok || d.State != v.State || d.Reasons != v.Reasons || d.Score != v.Score {
+		if d, err := Recompute(&cfg.Policy, c.Flags, &v); err != nil || d.State != v.State || d.Reasons != v.Reasons || d.Score != v.Score {
 			t.Fatalf("recomputed %+v, judged %+v", d, v)
 		}
 		if c.EventTime < townStart+60*minuteTown {
@@ -477,7 +477,7 @@ func TestSurveyStaysBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSurvey(&cfg.Policy, j.tables())
+	s, err := newSurvey(cfg.Policy.rulebook(nil), j.tables())
 	if err != nil {
 		t.Fatal(err)
 	}

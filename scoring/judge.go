@@ -10,10 +10,10 @@ import (
 // stored with the clicks, in order of event time, so that it does not matter which
 // gateway saw a click when. Safe for concurrent use.
 type Judge struct {
-	policy  Policy
-	sources func(tenantID, sourceID string) *click.SourcePolicy
-	model   *iforest.Model
-	maxKeys int
+	policy   Policy
+	policies func(tenantID, sourceID string) *click.Policies
+	model    *iforest.Model
+	maxKeys  int
 }
 
 // judgeSeed scatters entities over the tables of a pass. It may be known, unlike a
@@ -23,50 +23,83 @@ const judgeSeed = 1
 // kept are the reasons of a stored verdict that its evidence does not tell again.
 const kept = click.Reasons(1 << click.ReasonNoPrice)
 
-// NewJudge returns the judge of a policy, of what sources set otherwise (a nil
-// function: nothing), and of a model, nil for none. It refuses a model of other
+// NewJudge returns the judge of a policy, of what a source's tenant, the source and the
+// tenant's campaigns set otherwise (a nil function: nothing), and of a model, nil for none. It refuses a model of other
 // vectors.
-func NewJudge(cfg Config, model *iforest.Model, sources func(tenantID, sourceID string) *click.SourcePolicy) (*Judge, error) {
+func NewJudge(cfg Config, model *iforest.Model, policies func(tenantID, sourceID string) *click.Policies) (*Judge, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if _, err := iforest.NewHolder(Features, VectorVersion).Swap(model); err != nil {
 		return nil, err
 	}
-	if sources == nil {
-		sources = func(string, string) *click.SourcePolicy { return nil }
+	if policies == nil {
+		policies = func(string, string) *click.Policies { return nil }
 	}
-	return &Judge{policy: cfg.Policy, sources: sources, model: model, maxKeys: cfg.MaxKeys}, nil
+	return &Judge{policy: cfg.Policy, policies: policies, model: model, maxKeys: cfg.MaxKeys}, nil
 }
 
-// Hashes name the policy of a source and the model, 0 for none.
+// Hashes name the policies of a source's clicks and the model, 0 for none. The first is
+// the policy hash of its clicks where no campaign has a policy of its own, else a hash of
+// all of them.
 func (j *Judge) Hashes(tenantID, sourceID string) (policy, model uint64) {
 	if j.model != nil {
 		model = j.model.Hash()
 	}
-	own := j.policy.For(j.sources(tenantID, sourceID))
-	return own.Hash(), model
+	return j.policy.hashOfUnit(j.policies(tenantID, sourceID)), model
+}
+
+// named is a policy and its hash.
+type named struct {
+	Policy
+	hash uint64
+}
+
+// rulebook is the policies of one pass, which stay as they were when it began: of the
+// source's clicks, and of those of campaigns with a policy of their own.
+type rulebook struct {
+	source    named
+	campaigns map[string]*named
+}
+
+func (p *Policy) rulebook(own *click.Policies) *rulebook {
+	name := func(policy Policy) named { return named{policy, policy.Hash()} }
+	r := &rulebook{source: name(p.of(own, ""))}
+	if own != nil && len(own.Campaigns) > 0 {
+		r.campaigns = make(map[string]*named, len(own.Campaigns))
+		for id := range own.Campaigns {
+			r.campaigns[id] = new(name(p.of(own, id)))
+		}
+	}
+	return r
+}
+
+// of is the policy of a campaign's clicks.
+func (r *rulebook) of(campaignID string) *named {
+	if own := r.campaigns[campaignID]; own != nil {
+		return own
+	}
+	return &r.source
 }
 
 // Begin starts a pass over the clicks of one source, those of one hour and of the hour
 // before it, with nothing remembered. Both functions take them in order of event time
 // and id, from one goroutine, and keep nothing of them: first all of them go to look,
 // which notes what the hour says of its entities, then all of them to judge, which
-// returns their verdicts. What lists and headers said of a click is kept as it was
-// stored; rates, facts of the hour and model score are worked out again. A pass that
+// returns their verdicts. What lists, headers and the weeks of its publisher said of a click is
+// kept as it was stored; rates, facts of the hour and model score are worked out again. A pass that
 // does not look judges by the clicks before alone. A click without a vector, or with
 // one of a version that is not known, is not counted and keeps its verdict.
 func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
-	policy := j.policy.For(j.sources(tenantID, sourceID))
+	rules := j.policy.rulebook(j.policies(tenantID, sourceID))
 	seen, err := newEntities(j.tables())
 	if err != nil {
 		return nil, nil, err
 	}
-	view, err := newSurvey(&policy, j.tables())
+	view, err := newSurvey(rules, j.tables())
 	if err != nil {
 		return nil, nil, err
 	}
-	hash := policy.Hash()
 	look = func(c *click.Click) {
 		if v := c.Verdict; modern(&v) {
 			view.look(c, &v.Vector)
@@ -81,8 +114,9 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 		seen.observe(&v.Vector, c, addressKnown(c))
 		askModel(&v, j.model)
 		view.fill(&v.Vector, c)
-		d := Decide(&policy, c.Flags, &v.Vector)
-		v.State, v.Score, v.PolicyHash = d.State, d.Score, hash
+		policy := rules.of(c.CampaignID)
+		d := Decide(&policy.Policy, c.Flags, &v.Vector)
+		v.State, v.Score, v.PolicyHash = d.State, d.Score, policy.hash
 		v.Reasons = v.Reasons&kept | d.Reasons
 		return v
 	}

@@ -118,7 +118,7 @@ func TestJudgeIsTheLiveScorer(t *testing.T) {
 func otherOrder(v *click.Verdict) {
 	for slot := range v.Vector {
 		switch slot {
-		case SlotAgent, SlotRanges, SlotHeaders, SlotTokenAge, SlotFingerprint: // of the click alone
+		case SlotAgent, SlotRanges, SlotHeaders, SlotTokenAge, SlotFingerprint, SlotPublisherSurprise, SlotSurpriseHours: // as the gateway saw it
 		default:
 			v.Vector[slot] = 77
 		}
@@ -137,8 +137,8 @@ func TestJudgeOfOtherVectors(t *testing.T) {
 	for i := range 200 {
 		c, _ := visit("203.0.113.9", browser, int64(start)+int64(i)*1000)
 		c.Verdict = click.Verdict{
-			State: [...]click.State{click.Valid, click.SIVT, click.Unscored}[i%3], Reasons: 1 << click.ReasonRateIP, Score: 0.25,
-			VectorVersion: uint32(i%2) * (VectorVersion + 1), PolicyHash: 9,
+			State: [...]click.State{click.Valid, click.SIVT, click.Unscored}[i/3%3], Reasons: 1 << click.ReasonRateIP, Score: 0.25,
+			VectorVersion: [...]uint32{0, mixedVersion, VectorVersion + 1}[i%3], PolicyHash: 9,
 		}
 		if got := judge(&c); got != c.Verdict {
 			t.Fatalf("click %d: stored %+v, judged %+v", i, c.Verdict, got)

@@ -17,6 +17,7 @@ func registerMetrics(s *Scorer, reg prometheus.Registerer) {
 	for name, stats := range map[string]func() entity.Stats{
 		"address": statsOf(e.addresses), "pair": statsOf(e.pairs), "prefix": statsOf(e.prefixes), "publisher": statsOf(e.publishers),
 		"campaign": statsOf(e.campaigns), "agents": e.seats.Stats, "habits": e.habits.Stats,
+		"weeks": s.live.weeks.Stats, "manners": s.live.manners.Stats,
 	} {
 		labels := prometheus.Labels{"table": name}
 		gauge := func(name, help string, get func(entity.Stats) float64) {

@@ -37,10 +37,10 @@ func TestRecomputeVersionOne(t *testing.T) {
 			}
 			v.Vector[i] = math.Float32frombits(uint32(bits))
 		}
-		d, ok := Recompute(&p, click.Flags(flags), &v)
+		d, err := Recompute(&p, click.Flags(flags), &v)
 		got := fmt.Sprintf("%v %d %016x %016x", d.State, uint64(d.Reasons), math.Float64bits(d.Score), p.HashOf(1))
-		if want := strings.Join(f[19:], " "); !ok || got != want {
-			t.Errorf("recomputed %s, stored %s", got, want)
+		if want := strings.Join(f[19:], " "); err != nil || got != want {
+			t.Errorf("recomputed %s, %v; stored %s", got, err, want)
 		}
 		states[f[19]]++
 	}
@@ -76,15 +76,20 @@ func TestJudgeTakesVersionOne(t *testing.T) {
 func TestRecomputeOfOtherVersions(t *testing.T) {
 	t.Parallel()
 	p := DefaultConfig().Policy
-	for _, version := range []uint32{0, VectorVersion + 1} {
-		if _, ok := Recompute(&p, 0, &click.Verdict{VectorVersion: version}); ok {
-			t.Errorf("a vector of version %d was read", version)
+	for version, want := range map[uint32]string{
+		0: "not scored", 2: "version 2 cannot be read: builds before a release wrote it in two layouts", VectorVersion + 1: "reads 1 and 3",
+	} {
+		if _, err := Recompute(&p, 0, &click.Verdict{VectorVersion: version}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("a vector of version %d: %v", version, err)
 		}
-		if SlotsOf(version) != nil {
-			t.Errorf("version %d has slots", version)
+		if slots, err := SlotsOf(version); slots != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("version %d has %d slots, %v", version, len(slots), err)
 		}
 	}
-	if one := SlotsOf(1); len(one) != 16 || one[modelV1].Name != "model_score" || one[3].Name != "address_z_self" {
+	if now, err := SlotsOf(VectorVersion); err != nil || len(now) != int(numSlots) || numSlots > click.VectorSize {
+		t.Errorf("version %d has %d slots, %v; a vector has room for %d", VectorVersion, len(now), err, click.VectorSize)
+	}
+	if one, err := SlotsOf(1); err != nil || len(one) != 16 || one[modelV1].Name != "model_score" || one[3].Name != "address_z_self" {
 		t.Errorf("version 1 is %v", one)
 	}
 }

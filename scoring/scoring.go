@@ -28,6 +28,7 @@ type Scorer struct {
 	families   *useragent.Parser
 	models     *iforest.Holder
 	entities   *entities
+	live       *live
 }
 
 // New returns a scorer. The seed scatters entities over the tables: keep it
@@ -41,6 +42,9 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	s.models = iforest.NewHolder(Features, VectorVersion)
 	var err error
 	if s.entities, err = newEntities(entity.Config{Entries: cfg.MaxKeys, Seed: seed}); err != nil {
+		return nil, err
+	}
+	if s.live, err = newLive(entity.Config{Entries: cfg.MaxKeys, Seed: seed}); err != nil {
 		return nil, err
 	}
 	registerMetrics(s, reg)
@@ -73,10 +77,11 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	fillHeaders(&v.Vector, c, sig, match.Agent)
 	// Of a proxy that hides its client the address is there and means nobody.
 	s.entities.observe(&v.Vector, c, sig.IP.IsValid() && addressKnown(c))
+	s.live.observe(&v.Vector, c, sig, match.Agent)
 	askModel(v, s.models.Load())
 	policy, policyHash := s.policy, s.policyHash
-	if sig.Policy != nil {
-		policy = s.policy.For(sig.Policy)
+	if sig.Policies != nil {
+		policy = s.policy.of(sig.Policies, c.CampaignID)
 		policyHash = policy.Hash()
 	}
 	d := Decide(&policy, c.Flags, &v.Vector)

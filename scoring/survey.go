@@ -18,7 +18,8 @@ import (
 // publishers look strange. Its memory is bounded by the tables'; the keys that it
 // forgets are those that came once, long ago.
 type survey struct {
-	policy  Policy
+	rules   *rulebook
+	policy  Policy // of the source: what is compared over all campaigns goes by it
 	rates   *tempo // to know the floods
 	pairs   *entity.Table[pairHour]
 	seats   *entity.Table[addressHour]
@@ -199,8 +200,8 @@ type usual struct {
 type expected struct{ agents, agentsDeviation, targets, targetsDeviation float64 }
 
 // newSurvey makes one with tables as c says.
-func newSurvey(p *Policy, c entity.Config) (*survey, error) {
-	s := &survey{policy: *p, expected: make(map[uint32]expected)}
+func newSurvey(rules *rulebook, c entity.Config) (*survey, error) {
+	s := &survey{rules: rules, policy: rules.source.Policy, expected: make(map[uint32]expected)}
 	var err error
 	if s.rates, err = newTempo(c); err != nil {
 		return nil, err
@@ -253,11 +254,11 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 	}
 	addressKey, pairKey := keysOf(judgeSeed, c)
 	s.rates.observe(v, c, addressKnown(c), addressKey, pairKey)
-	ranges := int(v[SlotRanges])
-	if c.Flags&click.FlagTest != 0 || givtReasons(&s.policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
+	ranges, policy := int(v[SlotRanges]), &s.rules.of(c.CampaignID).Policy
+	if c.Flags&click.FlagTest != 0 || givtReasons(policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
 		return
 	}
-	flood := s.policy.pairStrangeness(v) >= s.policy.ZInvalid
+	flood := policy.flood(v)
 	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
 	own, twice, before := s.pair(pairKey, addressKey, c, v, flood, &keys)
@@ -357,7 +358,7 @@ func (s *survey) scope(addressKey uint64, single, again bool, c *click.Click, v 
 	odd := int(v[SlotHeaders])&headersOdd != 0
 	if age := v[SlotTokenAge]; age > 0 {
 		s.aged++
-		if float64(age) < s.policy.FastSeconds {
+		if float64(age) < s.rules.of(c.CampaignID).FastSeconds {
 			s.fast++
 		}
 	}

@@ -32,6 +32,8 @@ import (
 
 // fake is a store in memory. It filters billing rows as stores do.
 type fake struct {
+	vectorVersion uint32 // of the flagged click; 0 is 1
+
 	people
 	counts  []aggregate.RecentCount
 	totals  []aggregate.Total
@@ -149,7 +151,7 @@ func (f *fake) flaggedClick() aggregate.StoredClick {
 	c := &click.Click{
 		TenantID: "t1", SourceID: "edge", EventID: click.ID{1, 6: 0x70, 8: 0x80, 15: 9}, EventTime: hour7, IPKey: flaggedKey, IPPrefix: "203.0.113.0/24",
 		CampaignID: "camp", PublisherID: "<script>pub</script>", AgentFamily: "<img src=x onerror=alert(1)>", PriceMicros: 250_000, Currency: "EUR", Pricing: click.PricingCPC,
-		Verdict: click.Verdict{State: click.SIVT, Reasons: click.Reasons(0).Set(click.ReasonRateIP), Score: 0.9, VectorVersion: 1},
+		Verdict: click.Verdict{State: click.SIVT, Reasons: click.Reasons(0).Set(click.ReasonRateIP), Score: 0.9, VectorVersion: cmp.Or(f.vectorVersion, 1)},
 	}
 	return aggregate.StoredClick{ClickRow: aggregate.ClickRow{Click: c}, State: click.SIVT, Reasons: c.Verdict.Reasons}
 }

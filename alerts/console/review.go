@@ -59,11 +59,14 @@ type caseView struct {
 	Click    aggregate.StoredClick // in focus
 	Reasons  []click.ReasonInfo
 	Features []feature
-	Address  string
-	Path     string
-	Open     int // flagged clicks shown that nobody decided
-	Problem  string
-	Why      string // as filled in
+	// NoFeatures says why the vector cannot be shown.
+	NoFeatures string
+
+	Address string
+	Path    string
+	Open    int // flagged clicks shown that nobody decided
+	Problem string
+	Why     string // as filled in
 }
 
 func (s *Server) reviewCase(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -98,7 +101,7 @@ func (s *Server) caseOf(r *http.Request, v *visit, focus string) (*caseView, err
 	view := &caseView{Case: found, Click: found.Clicks[found.Focus], Address: r.PathValue("address")}
 	view.Path = "/review/" + url.PathEscape(tenant) + "/" + view.Address
 	view.Click.Reasons.Each(func(reason click.Reason) { view.Reasons = append(view.Reasons, reason.Info()) })
-	view.Features = features(&view.Click.Verdict)
+	view.Features, view.NoFeatures = features(&view.Click.Verdict)
 	view.Open = len(undecided(found.Clicks))
 	return view, nil
 }

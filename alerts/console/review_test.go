@@ -109,3 +109,25 @@ func TestStatementPage(t *testing.T) {
 		t.Errorf("month 13: %d", w.Code)
 	}
 }
+
+// TestReviewOfUnreadableVectors: a click whose vector cannot be read is shown and can be
+// decided, and the page says why its features are not there.
+func TestReviewOfUnreadableVectors(t *testing.T) {
+	t.Parallel()
+	f := books()
+	f.vectorVersion = 2
+	s := newSite(t, f)
+	page := s.do("GET", casePath).Body.String()
+	demandBody(t, page, "RATE_IP", "median of 3 addresses", "vector version 2 cannot be read", "two layouts")
+	if strings.Contains(page, "address_clicks_1m") {
+		t.Error("the page shows features of a vector that cannot be read")
+	}
+	w := s.post(casePath, url.Values{"decision": {"release"}, "seen": {"0"}, "why": {"x"}, "all": {"1"}})
+	if w.Code != http.StatusSeeOther || len(f.decided) != 1 {
+		t.Errorf("%d, %v", w.Code, f.decided)
+	}
+	f.vectorVersion = 1
+	if page := s.do("GET", casePath).Body.String(); !strings.Contains(page, "address_clicks_1m") || strings.Contains(page, "cannot be read") {
+		t.Error("a vector of version 1 is not shown")
+	}
+}

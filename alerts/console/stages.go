@@ -122,13 +122,17 @@ func hash(h uint64) string {
 }
 
 // features names the slots of a vector, without those that the second pass alone fills
-// where it did not; a version that is not known is numbers without meaning here.
-func features(v *click.Verdict) (out []feature) {
-	for i, info := range scoring.SlotsOf(v.VectorVersion) {
+// where it did not; none says why there are none.
+func features(v *click.Verdict) (out []feature, none string) {
+	slots, err := scoring.SlotsOf(v.VectorVersion)
+	if err != nil {
+		return nil, err.Error()
+	}
+	for i, info := range slots {
 		if i >= scoring.SlotFacts && v.Vector[i] == 0 {
 			continue
 		}
 		out = append(out, feature{info, strconv.FormatFloat(float64(v.Vector[i]), 'g', 6, 32)})
 	}
-	return out
+	return out, ""
 }

@@ -86,6 +86,7 @@ type copyOf struct {
 	Stages       []stage
 	Reasons      []click.ReasonInfo
 	Features     []feature
+	NoFeatures   string // why the vector cannot be shown
 }
 
 type stage struct {
@@ -118,7 +119,7 @@ func (s *Server) newCopy(row *aggregate.TraceRow) copyOf {
 		k := row.Click
 		c.Tenant, c.State, received = k.TenantID, k.Verdict.State.String(), k.ReceivedAt
 		edge = edgeStage(k.SourceID, k.Entry, received, k.Ingest)
-		c.Features = features(&k.Verdict)
+		c.Features, c.NoFeatures = features(&k.Verdict)
 		k.Verdict.Reasons.Each(func(r click.Reason) { c.Reasons = append(c.Reasons, r.Info()) })
 	case row.Redelivery != nil:
 		d := row.Redelivery

@@ -142,6 +142,10 @@ func (c *Click) Reset() { *c = Click{} }
 // Billable reports whether the click costs money when its verdict is Valid.
 func (c *Click) Billable() bool { return c.Pricing == PricingCPC && c.Currency != "" }
 
+// ClientHints are the hints that browsers send unasked, as they came: Sec-CH-UA,
+// Sec-CH-UA-Mobile and Sec-CH-UA-Platform. Only requests of visitors have them, no logs.
+type ClientHints struct{ Brands, Mobile, Platform string }
+
 // Signals are the clear facts of a request that scoring needs and storage must
 // not hold. Strings alias request buffers; nothing may keep them.
 type Signals struct {
@@ -150,8 +154,10 @@ type Signals struct {
 	Referer        string
 	AcceptLanguage string
 	Query          string
-	IssuedAt       int64 // when the click's token was made out, Unix microseconds; 0 without a token
+	Hints          ClientHints
+	HeaderOrder    uint32 // see edge.HeaderOrder; 0 where nobody saw the request's headers
+	IssuedAt       int64  // when the click's token was made out, Unix microseconds; 0 without a token
 
-	Policy *SourcePolicy // of the click's source; nil: that of the process
-	Lists  *OwnLists     // of the click's tenant; nil: none
+	Policies *Policies // of the click's tenant, source and campaigns; nil: that of the process
+	Lists    *OwnLists // of the click's tenant; nil: none
 }

@@ -6,9 +6,27 @@ import (
 	"math"
 )
 
-// SourcePolicy is what a source decides about its clicks otherwise than the
-// process: thresholds of scoring.Policy by the same names, nil where the process's
-// hold. It stands here because sources are the gateway's and thresholds are
+// Policies are what a tenant, a source of its and its campaigns decide about clicks
+// otherwise than the process. The most specific wins, threshold by threshold: that of
+// the campaign before the source's before the tenant's. Immutable once it is in force; a
+// nil one decides nothing.
+type Policies struct {
+	Tenant, Source *SourcePolicy
+	Campaigns      map[string]*SourcePolicy // by the campaign's id, of those that decide anything
+}
+
+// Of returns the policies of a campaign's clicks, the least specific first, nil where
+// there is none. It allocates nothing.
+func (p *Policies) Of(campaignID string) (own [3]*SourcePolicy) {
+	if p != nil {
+		own = [...]*SourcePolicy{p.Tenant, p.Source, p.Campaigns[campaignID]}
+	}
+	return own
+}
+
+// SourcePolicy is what a source, a tenant or a campaign decides otherwise than the
+// process: thresholds of scoring.Policy by the same names, nil where those of the less
+// specific hold. It stands here because sources are the gateway's and thresholds are
 // scoring's, and neither imports the other. Immutable once it is in force.
 type SourcePolicy struct {
 	ZSuspect     *float64 `yaml:"z_suspect" json:"z_suspect,omitempty"`
@@ -55,6 +73,21 @@ func (p *SourcePolicy) Validate() error {
 		}
 	}
 	return p.ValidateHour()
+}
+
+// ValidateCampaign is Validate for a campaign's policy. Fingerprints and publishers of a
+// source are compared with each other whatever campaign their clicks are of, so one
+// campaign cannot set their bounds.
+func (p *SourcePolicy) ValidateCampaign() error {
+	for _, f := range [...]struct {
+		key   string
+		value *float64
+	}{{"group_clicks", p.GroupClicks}, {"z_group", p.ZGroup}} {
+		if f.value != nil {
+			return fmt.Errorf("%s: is about a source's publishers and fingerprints over all campaigns; set it in the policy of the source or the tenant", f.key)
+		}
+	}
+	return p.Validate()
 }
 
 // ValidateHour reports the first impossible bound of the second pass, which sees whole

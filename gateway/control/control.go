@@ -48,8 +48,9 @@ type Source struct {
 	Grace    time.Duration // how long after the hour its clicks may still come
 	Backfill bool          // accepts clicks of any age
 	Log      *Log          // how its logs are read, nil when it sends none
-	// Policy is how its clicks are judged otherwise than others; nil: not at all.
-	Policy *click.SourcePolicy
+	// Policies are how its clicks are judged otherwise than others: by what the tenant,
+	// the source and the tenant's campaigns set; nil: not at all.
+	Policies *click.Policies
 }
 
 // APIKey lets a sender post batches as one source.

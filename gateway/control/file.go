@@ -32,6 +32,8 @@ type TenantEntry struct {
 	Campaigns    []CampaignEntry `yaml:"campaigns"`
 	// Lists name agents and addresses that are accepted or invalid, whatever other lists say.
 	Lists *click.OwnLists `yaml:"lists"`
+	// Policy holds thresholds of scoring.policy that are others for this tenant.
+	Policy *click.SourcePolicy `yaml:"policy"`
 }
 
 // TokenKeyEntry is a token key: 32 bytes in base64, or the path of a file that
@@ -51,7 +53,8 @@ type SourceEntry struct {
 	Backfill bool          `yaml:"backfill"`
 	APIKeys  []APIKeyEntry `yaml:"api_keys"`
 	Log      *LogEntry     `yaml:"log"` // sources that send logs
-	// Policy holds thresholds of scoring.policy that are others for this source.
+	// Policy holds thresholds of scoring.policy that are others for this source. They win
+	// over the tenant's.
 	Policy *click.SourcePolicy `yaml:"policy"`
 }
 
@@ -67,6 +70,9 @@ type CampaignEntry struct {
 	AdvertiserID string      `yaml:"advertiser_id"`
 	Test         bool        `yaml:"test"`
 	Rates        []RateEntry `yaml:"rates"`
+	// Policy holds thresholds of scoring.policy that are others for this campaign, at
+	// whatever source. They win over the source's and the tenant's.
+	Policy *click.SourcePolicy `yaml:"policy"`
 }
 
 // RateEntry is one effective-dated price.
@@ -157,7 +163,40 @@ func (s *Snapshot) addTenant(e *TenantEntry) error {
 			return fmt.Errorf("campaigns[%d] (%q): %w", i, e.Campaigns[i].ID, err)
 		}
 	}
+	if err := t.addPolicies(e); err != nil {
+		return err
+	}
 	s.tenants[t.ID] = t
+	return nil
+}
+
+// addPolicies gives every source what holds for its clicks.
+func (t *Tenant) addPolicies(e *TenantEntry) error {
+	if e.Policy != nil {
+		if err := e.Policy.Validate(); err != nil {
+			return fmt.Errorf("policy.%w", err)
+		}
+	}
+	campaigns := map[string]*click.SourcePolicy{}
+	for i := range e.Campaigns {
+		c := &e.Campaigns[i]
+		if c.Policy == nil {
+			continue
+		}
+		if err := c.Policy.ValidateCampaign(); err != nil {
+			return fmt.Errorf("campaigns[%d] (%q): policy.%w", i, c.ID, err)
+		}
+		campaigns[c.ID] = c.Policy
+	}
+	for _, source := range t.sources {
+		source.Policies = &click.Policies{Tenant: e.Policy, Campaigns: campaigns}
+		if own := e.Source(source.ID); own != nil {
+			source.Policies.Source = own.Policy
+		}
+		if e.Policy == nil && source.Policies.Source == nil && len(campaigns) == 0 {
+			source.Policies = nil
+		}
+	}
 	return nil
 }
 
@@ -239,7 +278,6 @@ func (s *Snapshot) addSource(src *Source, e *SourceEntry) error {
 		if err := e.Policy.Validate(); err != nil {
 			return fmt.Errorf("policy.%w", err)
 		}
-		src.Policy = e.Policy
 	}
 	for i, k := range e.APIKeys {
 		sum, err := hex.DecodeString(k.SHA256)

@@ -14,33 +14,41 @@ func TestPaceBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var p pace
 		minute := uint32(1000)
-		lowest := [2]uint64{}
+		lowest := [4]uint64{}
 		for i := range rapid.IntRange(2, 80).Draw(t, "baselines") {
 			step := rapid.Uint32Range(0, 5).Draw(t, "step")
 			minute += step
-			b := baseline{rapid.Uint64Range(0, 400).Draw(t, "median2"), rapid.Uint64Range(0, 400).Draw(t, "mad4")}
+			b := usual{baseline: baseline{rapid.Uint64Range(0, 400).Draw(t, "median2"), rapid.Uint64Range(0, 400).Draw(t, "mad4")}}
+			b.q1 = rapid.Uint64Range(0, 200).Draw(t, "q1")
+			b.q3 = b.q1 + rapid.Uint64Range(0, 200).Draw(t, "IQR")
 			got := p.bound(b, minute)
-			if got.median2 > b.median2 || got.mad4 > b.mad4 {
-				t.Fatalf("%+v is believed as %+v", b, got)
+			raw, believed := values(&b), values(&got)
+			if got.q1 > got.q3 {
+				t.Fatalf("%+v is believed as %+v, its quartiles out of order", b, got)
 			}
 			if i == 0 {
 				if got != b {
 					t.Fatalf("the first, %+v, is believed as %+v", b, got)
 				}
-				lowest = [2]uint64{b.median2 * fine, b.mad4 * fine}
+				for i := range lowest {
+					lowest[i] = raw[i] * fine
+				}
 				continue
 			}
-			for range step {
-				lowest[0] += max(lowest[0]/64, 2*fine/leveling)
-				lowest[1] += max(lowest[1]/64, 4*fine/leveling)
+			for i, unit := range [4]uint64{2, 4, 1, 1} {
+				for range step {
+					lowest[i] += max(lowest[i]/64, unit*fine/leveling)
+				}
+				if believed[i] > raw[i] || believed[i] > lowest[i]/fine+unit*headroom {
+					t.Fatalf("%+v is believed as %+v, faster than to %v", b, got, lowest)
+				}
+				lowest[i] = min(lowest[i], raw[i]*fine)
 			}
-			if got.median2 > lowest[0]/fine+2*headroom || got.mad4 > lowest[1]/fine+4*headroom {
-				t.Fatalf("%+v is believed as %+v, faster than to %v", b, got, lowest)
-			}
-			lowest = [2]uint64{min(lowest[0], b.median2*fine), min(lowest[1], b.mad4*fine)}
 		}
 	})
 }
+
+func values(u *usual) [4]uint64 { return [4]uint64{u.median2, u.mad4, u.q1, u.q3} }
 
 // A thousand entities of an attacker that click twenty times a minute each, beside a
 // hundred people who click once: within ten minutes the peers' median is at most what

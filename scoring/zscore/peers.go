@@ -74,7 +74,7 @@ type peers struct {
 	min       uint32
 	clock     atomic.Uint32 // minute; 0 is none yet
 	claims    atomic.Uint32 // arrivals too far ahead, in a row
-	baseline  atomic.Pointer[baseline]
+	baseline  atomic.Pointer[usual]
 	published atomic.Uint64
 
 	mu      sync.Mutex
@@ -83,7 +83,8 @@ type peers struct {
 	counts  [peerMinutes]struct{ minute, keys uint32 } // minutes after the clock
 }
 
-// near reports whether the histograms take a minute. A near one also ends all claims to a farther time.
+// near reports whether the histograms take a minute: one that a baseline may still be made of, so that they never
+// need the place of one for another. One within MaxStep also ends all claims to a farther time.
 func (p *peers) near(minute uint32) bool {
 	c := p.clock.Load()
 	if c == 0 || minute > c+MaxStep || minute+MaxStep < c {
@@ -92,7 +93,7 @@ func (p *peers) near(minute uint32) bool {
 	if p.claims.Load() != 0 {
 		p.claims.Store(0)
 	}
-	return true
+	return minute+peerWindow > c
 }
 
 // arrive notes that a key has become active in a minute. No shard lock may be held.
@@ -147,27 +148,52 @@ func (t *Table) publish(minute uint32) {
 		s.mu.Unlock()
 	}
 	if sum.keys >= t.peers.min {
-		b := t.peers.pace.bound(sum.baseline(), minute)
+		b := t.peers.pace.bound(sum.usual(), minute)
 		t.peers.baseline.Store(&b)
 		t.peers.published.Add(1)
 	}
 }
 
-// baseline is the median and MAD of the bins' middles, lower ones of the two when the number is even.
-func (h *histogram) baseline() baseline {
+// usual is what is usual among keys: a baseline and the quartiles of the same counts.
+type usual struct {
+	baseline
+	q1, q3 uint64
+}
+
+// beyond is how far a count is past the quartiles, see Beyond; below them it is 0, as a
+// minute that is not over cannot be too quiet.
+func (u *usual) beyond(count uint32) float64 {
+	return max(0, Beyond(float64(count), float64(u.q1), float64(u.q3), CountFloor(float64(u.median2)/2, 1)))
+}
+
+// usual is median, MAD and quartiles of the bins' middles, of the least rank that has
+// the share below or at it (nearest rank, so the lower of two when the number is even).
+func (h *histogram) usual() usual {
 	total := uint64(0)
 	for _, n := range h.counts {
 		total += uint64(n)
 	}
 	half := (total + 1) / 2
-	m, seen := 0, uint64(0)
-	for seen += uint64(h.counts[0]); seen < half; seen += uint64(h.counts[m]) {
-		m++
+	m := h.rank(half)
+	u := usual{q1: binValue(h.rank((total + 3) / 4)), q3: binValue(h.rank((3*total + 3) / 4))}
+	u.baseline = baseline{median2: 2 * binValue(m), mad4: 4 * h.deviation(m, half)}
+	return u
+}
+
+// rank is the bin of the key of a rank, from 1.
+func (h *histogram) rank(rank uint64) (b int) {
+	for seen := uint64(h.counts[0]); seen < rank; seen += uint64(h.counts[b]) {
+		b++
 	}
+	return b
+}
+
+// deviation walks outwards from bin m until half the keys are within the distance, and
+// returns it.
+func (h *histogram) deviation(m int, half uint64) (d uint64) {
 	median := binValue(m)
-	// Walk outwards from the median until half the keys are within the distance.
-	lo, hi, d := m, m+1, uint64(0)
-	for seen = 0; seen < half; {
+	lo, hi, seen := m, m+1, uint64(0)
+	for seen < half {
 		if hi == bins || lo >= 0 && median-binValue(lo) <= binValue(hi)-median {
 			d = median - binValue(lo)
 			seen += uint64(h.counts[lo])
@@ -178,7 +204,7 @@ func (h *histogram) baseline() baseline {
 			hi++
 		}
 	}
-	return baseline{median2: 2 * median, mad4: 4 * d}
+	return d
 }
 
 // Peers returns the baseline in force; ok is false while there is none.
@@ -198,8 +224,11 @@ func (t *Table) Peers() (median, mad float64, ok bool) {
 // that ordinary scatter is not bounded at all.
 type pace struct {
 	minute uint32 // newest baseline; 0 is none yet
-	level  baseline
+	level  [4]uint64
 }
+
+// paceUnits is what one event is in each value of a usual.
+var paceUnits = [4]uint64{2, 4, 1, 1}
 
 const (
 	leveling = 8
@@ -207,20 +236,22 @@ const (
 	headroom = 2  // events a minute
 )
 
-// bound is what is believed of a baseline. Levels are in 16ths of a baseline's units.
-func (p *pace) bound(b baseline, minute uint32) baseline {
-	if p.minute == 0 {
-		p.minute, p.level = minute, baseline{b.median2 * fine, b.mad4 * fine}
-		return b
-	}
-	for range min(minute-p.minute, Window) {
-		p.level.median2 += max(p.level.median2/64, 2*fine/leveling)
-		p.level.mad4 += max(p.level.mad4/64, 4*fine/leveling)
+// bound is what is believed of peers. Levels are in 16ths of a value's units. What is
+// ordered stays so: a lower value's level is never above a higher one's.
+func (p *pace) bound(u usual, minute uint32) usual {
+	believed := u
+	for i, value := range [4]*uint64{&believed.median2, &believed.mad4, &believed.q1, &believed.q3} {
+		level, unit := &p.level[i], paceUnits[i]
+		if p.minute == 0 {
+			*level = *value * fine
+			continue
+		}
+		for range min(minute-p.minute, Window) {
+			*level += max(*level/64, unit*fine/leveling)
+		}
+		*level = min(*level, *value*fine)
+		*value = min(*value, *level/fine+unit*headroom)
 	}
 	p.minute = minute
-	p.level = baseline{min(p.level.median2, b.median2*fine), min(p.level.mad4, b.mad4*fine)}
-	return baseline{
-		min(b.median2, p.level.median2/fine+2*headroom),
-		min(b.mad4, p.level.mad4/fine+4*headroom),
-	}
+	return believed
 }

@@ -9,8 +9,9 @@ import (
 // state is what is kept of one key; with the slab's head it fills six cache lines, of
 // which most events touch three.
 type state struct {
-	recent recent
-	series Series
+	recent  recent
+	skipped uint32 // newest minute whose first event no histogram took; up to it none takes any
+	series  Series
 }
 
 // shard is a slab of keys with its lock, and its part of the peers' histograms.

@@ -14,6 +14,8 @@ type Rates struct {
 	Count1h  float64 // in the current minute and the 59 before it
 	ZSelf    float64 // the key's busiest view of the minute against its own past; 0 without HasSelf
 	ZPeers   float64 // the same against the minutes of all active keys; 0 without HasPeers
+	Fence    float64 // how far the busiest view is past the peers' upper quartile, see Beyond; 0 without HasPeers
+	Flat     bool    // half of the peers have one count, so their MAD is 0 and ZPeers rests on the floor alone
 	Minutes  float64 // closed minutes of the key's own past, at most Window
 	HasSelf  bool
 	HasPeers bool
@@ -86,8 +88,11 @@ func (t *Table) Observe(key uint64, micros int64) Rates {
 		if b, ok := e.series.baseline(); ok {
 			r.ZSelf = b.excess(busiest)
 		}
-		if near {
+		switch {
+		case near && minute > e.skipped: // else it would take the place of another key of its shard
 			s.peers.move(minute, p.Count)
+		case !near && p.Count == 1:
+			e.skipped = max(e.skipped, minute)
 		}
 	} else {
 		s.unkept++
@@ -100,6 +105,7 @@ func (t *Table) Observe(key uint64, micros int64) Rates {
 	}
 	if b := t.peers.baseline.Load(); b != nil {
 		r.HasPeers, r.ZPeers = true, b.excess(busiest)
+		r.Fence, r.Flat = b.beyond(busiest), b.mad4 == 0
 	}
 	return r
 }

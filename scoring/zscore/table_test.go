@@ -292,7 +292,7 @@ func TestHistogramAgainstExact(t *testing.T) {
 			return
 		}
 		median, mad, _ := MedianMAD(exact)
-		b := hs[5].baseline()
+		b := hs[5].usual()
 		if float64(b.median2)/2 != median || float64(b.mad4)/4 != mad || int(hs[5].keys) != len(counts) {
 			t.Fatalf("%+v, exact %v %v", b, median, mad)
 		}
@@ -361,5 +361,43 @@ func TestObserveAllocatesNothing(t *testing.T) {
 		table.Observe(i%3000, at(0)+int64(i)*1000)
 	}); n != 0 {
 		t.Errorf("%v allocations an event", n)
+	}
+}
+
+// How many shards a table has, and its seed, do not show in what it says, from its first
+// event on: a minute in which peers are found is counted for none or for all of a key's
+// events.
+func TestShardsDoNotShow(t *testing.T) {
+	t.Parallel()
+	peers := 0
+	rapid.Check(t, func(t *rapid.T) {
+		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
+		var tables [3]*Table
+		for i, c := range [...]Config{{Entries: 4096, Seed: 7}, {Entries: 1 << 14, Seed: 1, Shards: 1, Grow: true}, {Entries: 4096, Seed: 3, Shards: 4}} {
+			var err error
+			if tables[i], err = NewTable(c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		micros := at(0)
+		for i := range 1000 {
+			micros += rng.Int64N(800_000)
+			key, when := rng.Uint64N(100), micros
+			if rng.IntN(40) == 0 {
+				when += rng.Int64N(24*minuteMicros) - 12*minuteMicros
+			}
+			first := tables[0].Observe(key, when)
+			for _, table := range tables[1:] {
+				if r := table.Observe(key, when); r != first {
+					t.Fatalf("event %d: %+v with other shards than %+v", i, r, first)
+				}
+			}
+			if first.HasPeers {
+				peers++
+			}
+		}
+	})
+	if peers < 10_000 {
+		t.Errorf("only %d events had peers", peers)
 	}
 }

@@ -48,22 +48,22 @@ func (s Sources) terms(tenantID, sourceID string) aggregate.SourceTerms {
 	return aggregate.SourceTerms{Grace: control.DefaultGrace.Microseconds()}
 }
 
-// policy of a source, nil where it has none of its own.
-func (s Sources) policy(tenantID, sourceID string) *click.SourcePolicy {
+// policies of a source's clicks, nil where there are none but the process's.
+func (s Sources) policies(tenantID, sourceID string) *click.Policies {
 	if source := s.find(tenantID, sourceID); source != nil {
-		return source.Policy
+		return source.Policies
 	}
 	return nil
 }
 
 // NewCloser returns a closer on store, which judges by the configured policy and
-// model, and by what sources set otherwise; it does nothing before it is started or asked.
+// model, and by what tenants, sources and campaigns set otherwise; it does nothing before it is started or asked.
 func NewCloser(cfg *config.Config, store aggregate.Closing, opt Options, sources Sources) (*aggregate.Closer, error) {
 	model, err := openModel(cfg.Scoring.Model)
 	if err != nil {
 		return nil, err
 	}
-	judge, err := scoring.NewJudge(cfg.Scoring, model, sources.policy)
+	judge, err := scoring.NewJudge(cfg.Scoring, model, sources.policies)
 	if err != nil {
 		return nil, err
 	}

@@ -254,6 +254,24 @@ func TestSourcePolicy(t *testing.T) {
 	if found != 1 || len(rows) < 2 {
 		t.Errorf("rows %+v", rows)
 	}
+	file := strings.Replace(d.controlFile(), "- id: shoes", "- policy: {heavy_clicks: 90}\n        id: shoes", 1)
+	d.write("control.yaml", strings.Replace(file, "\n    campaigns:", "\n    policy: {min_clicks: 30}\n    campaigns:", 1))
+	list, _ = d.run(ExitOK, "source", "list", "--json", "--tenant", "acme")
+	rows = nil
+	if err := json.Unmarshal([]byte(list), &rows); err != nil || len(rows) < 2 {
+		t.Fatalf("%v\n%s", err, list)
+	}
+	for _, r := range rows {
+		want := process
+		if want.MinClicks = 30; r.ID == "app" {
+			want.AppsAreTools, want.MinClicks = false, 20
+		}
+		free := want
+		free.HeavyClicks = 90
+		if r.PolicyHash != fmt.Sprintf("%016x", want.Hash()) || len(r.CampaignHashes) != 1 || r.CampaignHashes["shoes"] != fmt.Sprintf("%016x", free.Hash()) {
+			t.Errorf("%+v", r)
+		}
+	}
 	d.must(ExitUsage, "apps_are_tool", "source", "add", "--tenant", "acme", "--id", "app2", "--no-key", "--policy", "apps_are_tool=false")
 	d.must(ExitNegative, "set all four or none", "source", "add", "--tenant", "acme", "--id", "app2", "--no-key", "--policy", "z_suspect=3")
 }

@@ -163,9 +163,11 @@ type sourceRow struct {
 	Format   string   `json:"format,omitempty"`
 	Keys     []string `json:"keys"` // beginnings of the hashes, oldest first
 	// Policy is what the source sets otherwise, and PolicyHash what its clicks are
-	// judged by with the configuration of this command.
-	Policy     *click.SourcePolicy `json:"policy,omitempty"`
-	PolicyHash string              `json:"policy_hash"`
+	// judged by with the configuration of this command and what the tenant sets; the
+	// hashes of clicks of campaigns that set anything are by the campaign.
+	Policy         *click.SourcePolicy `json:"policy,omitempty"`
+	PolicyHash     string              `json:"policy_hash"`
+	CampaignHashes map[string]string   `json:"campaign_policy_hashes,omitempty"`
 }
 
 func (c *sourceListCmd) Run(s *session) error {
@@ -188,7 +190,7 @@ func (c *sourceListCmd) Run(s *session) error {
 			continue
 		}
 		for j := range t.Sources {
-			rows = append(rows, newSourceRow(t.ID, &t.Sources[j], &cfg.Scoring.Policy))
+			rows = append(rows, newSourceRow(t, &t.Sources[j], &cfg.Scoring.Policy))
 		}
 	}
 	if c.JSON {
@@ -200,15 +202,26 @@ func (c *sourceListCmd) Run(s *session) error {
 	})
 }
 
-func newSourceRow(tenant string, e *control.SourceEntry, process *scoring.Policy) sourceRow {
-	policy := process.For(e.Policy)
+func newSourceRow(t *control.TenantEntry, e *control.SourceEntry, process *scoring.Policy) sourceRow {
+	hash := func(campaign *click.SourcePolicy) string {
+		policy := process.For(t.Policy, e.Policy, campaign)
+		return fmt.Sprintf("%016x", policy.Hash())
+	}
 	r := sourceRow{
-		Policy: e.Policy, PolicyHash: fmt.Sprintf("%016x", policy.Hash()),
-		Tenant: tenant, ID: e.ID, PublicID: e.PublicID, Backfill: e.Backfill, Keys: []string{},
+		Policy: e.Policy, PolicyHash: hash(nil),
+		Tenant: t.ID, ID: e.ID, PublicID: e.PublicID, Backfill: e.Backfill, Keys: []string{},
 		Grace: cmp.Or(e.Grace, control.DefaultGrace).String(),
 	}
 	if e.Log != nil {
 		r.Format = e.Log.Format
+	}
+	for i := range t.Campaigns {
+		if c := &t.Campaigns[i]; c.Policy != nil {
+			if r.CampaignHashes == nil {
+				r.CampaignHashes = map[string]string{}
+			}
+			r.CampaignHashes[c.ID] = hash(c.Policy)
+		}
 	}
 	for _, k := range e.APIKeys {
 		text := k.SHA256[:8]

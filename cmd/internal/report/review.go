@@ -69,13 +69,16 @@ func caseTable(w io.Writer, c *aggregate.Case) error {
 	fmt.Fprintf(w, "\nclicks of the address in that minute: %d\n", c.Minute)
 	fmt.Fprintf(w, "  its own 60 minutes before: %s\n", spread(c.Normal))
 	fmt.Fprintf(w, "  addresses of source %s in that minute: %s\n\n", Visible(focus.SourceID), spread(c.Peers))
+	names, err := scoring.SlotsOf(focus.Verdict.VectorVersion)
+	if err != nil {
+		fmt.Fprintf(w, "%v\n\n", err)
+		return clickGrid(c.Clicks).write(w)
+	}
 	g := newGrid("feature", ">value", "unit", "meaning")
-	names := scoring.SlotsOf(focus.Verdict.VectorVersion)
-	for _, s := range slots(&focus.Verdict) {
-		if s.Slot < len(names) {
-			info := names[s.Slot]
-			g.add(info.Name, strconv.FormatFloat(float64(s.Value), 'g', 5, 32), info.Unit, info.Text)
-		}
+	vector, _ := slots(&focus.Verdict)
+	for _, s := range vector {
+		info := names[s.Slot]
+		g.add(info.Name, strconv.FormatFloat(float64(s.Value), 'g', 5, 32), info.Unit, info.Text)
 	}
 	if err := g.write(w); err != nil {
 		return err
@@ -108,21 +111,22 @@ func decided(d aggregate.Decision) string {
 }
 
 type caseClick struct {
-	Event     string   `json:"event"`
-	Time      string   `json:"time"`
-	State     string   `json:"state"`
-	Stored    string   `json:"stored_state"`
-	Decision  string   `json:"decision,omitempty"`
-	Revision  int      `json:"revision"`
-	Source    string   `json:"source"`
-	Campaign  string   `json:"campaign"`
-	Publisher string   `json:"publisher"`
-	Agent     string   `json:"agent_family"`
-	Micros    int64    `json:"micros"`
-	Currency  string   `json:"currency"`
-	Score     float64  `json:"score"`
-	Reasons   []string `json:"reasons"`
-	Vector    []Slot   `json:"vector"`
+	Event      string   `json:"event"`
+	Time       string   `json:"time"`
+	State      string   `json:"state"`
+	Stored     string   `json:"stored_state"`
+	Decision   string   `json:"decision,omitempty"`
+	Revision   int      `json:"revision"`
+	Source     string   `json:"source"`
+	Campaign   string   `json:"campaign"`
+	Publisher  string   `json:"publisher"`
+	Agent      string   `json:"agent_family"`
+	Micros     int64    `json:"micros"`
+	Currency   string   `json:"currency"`
+	Score      float64  `json:"score"`
+	Reasons    []string `json:"reasons"`
+	Vector     []Slot   `json:"vector"`
+	VectorNote string   `json:"vector_note,omitempty"` // why a vector cannot be read
 }
 
 type caseSpread struct {
@@ -148,9 +152,10 @@ func caseJSON(w io.Writer, c *aggregate.Case) error {
 	}
 	for i := range c.Clicks {
 		k := &c.Clicks[i]
+		vector, note := slots(&k.Verdict)
 		out.Clicks[i] = caseClick{
 			k.EventID.String(), instant(k.EventTime), k.State.String(), k.Verdict.State.String(), decided(k.Decision), k.Revision,
-			k.SourceID, k.CampaignID, k.PublisherID, k.AgentFamily, k.PriceMicros, k.Currency, k.Verdict.Score, k.Reasons.Codes(), slots(&k.Verdict),
+			k.SourceID, k.CampaignID, k.PublisherID, k.AgentFamily, k.PriceMicros, k.Currency, k.Verdict.Score, k.Reasons.Codes(), vector, note,
 		}
 	}
 	return WriteJSON(w, out)

@@ -93,15 +93,15 @@ type Judged struct {
 	Score         float64  `json:"score"`
 	Reasons       []Reason `json:"reasons"`
 	VectorVersion uint32   `json:"vector_version"`
-	Vector        []Slot   `json:"vector"` // empty without a vector
+	Vector        []Slot   `json:"vector"`                // empty without a vector that can be read
+	VectorNote    string   `json:"vector_note,omitempty"` // why a vector cannot be read
 	Lists         string   `json:"lists_hash"`
 	Policy        string   `json:"policy_hash"`
 	Model         string   `json:"model_hash"`
 	ModelSlot     string   `json:"model_slot"`
 }
 
-// Slot is one feature. Name is empty for a slot of a vector version that this
-// program does not know.
+// Slot is one feature.
 type Slot struct {
 	Slot  int     `json:"slot"`
 	Name  string  `json:"name"`
@@ -234,9 +234,10 @@ func priceOf(c *click.Click) *Price {
 }
 
 func judged(v *click.Verdict) *Judged {
+	vector, note := slots(v)
 	j := &Judged{
 		State: v.State.String(), Score: v.Score, Reasons: reasonsOf(v.Reasons),
-		VectorVersion: v.VectorVersion, Vector: slots(v),
+		VectorVersion: v.VectorVersion, Vector: vector, VectorNote: note,
 		Lists: hash(v.ListsHash), Policy: hash(v.PolicyHash), Model: hash(v.ModelHash), ModelSlot: "none",
 	}
 	switch v.ModelSlot {
@@ -257,24 +258,23 @@ func reasonsOf(set click.Reasons) []Reason {
 	return out
 }
 
-// slots leaves out the unused end of a vector, and what the second pass alone fills
-// where it did not.
-func slots(v *click.Verdict) []Slot {
-	out := []Slot{}
+// slots are those of a vector, without what the second pass alone fills where it did
+// not. The note says why a vector cannot be read.
+func slots(v *click.Verdict) (out []Slot, note string) {
+	out = []Slot{}
 	if v.VectorVersion == 0 {
-		return out
+		return out, ""
 	}
-	names := scoring.SlotsOf(v.VectorVersion)
-	for i, x := range v.Vector {
-		s := Slot{Slot: i, Value: x}
-		if i < len(names) {
-			s.Name = names[i].Name
-		}
-		if s.Name != "" && i < scoring.SlotFacts || x != 0 {
-			out = append(out, s)
+	names, err := scoring.SlotsOf(v.VectorVersion)
+	if err != nil {
+		return out, err.Error()
+	}
+	for i := range names {
+		if x := v.Vector[i]; i < scoring.SlotFacts || x != 0 {
+			out = append(out, Slot{Slot: i, Name: names[i].Name, Value: x})
 		}
 	}
-	return out
+	return out, ""
 }
 
 func hash(h uint64) string { return fmt.Sprintf("%016x", h) }

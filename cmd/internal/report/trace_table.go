@@ -127,8 +127,9 @@ func (l *lines) verdict(j *Judged) {
 	for _, r := range j.Reasons {
 		l.put("reason", fmt.Sprintf("%s (%s) %s", r.Code, r.Class, r.Text))
 	}
+	l.put("vector", j.VectorNote)
 	for _, x := range j.Vector {
-		name := strings.TrimSpace(fmt.Sprintf("v%d slot %d %s", j.VectorVersion, x.Slot, x.Name))
+		name := fmt.Sprintf("v%d slot %d %s", j.VectorVersion, x.Slot, x.Name)
 		l.put(name, strconv.FormatFloat(float64(x.Value), 'g', -1, 32))
 	}
 	l.put("lists hash", j.Lists)

@@ -24,7 +24,23 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, serveBroker(strings.Split(args, ",")))
 		os.Exit(3)
 	}
-	os.Exit(max(m.Run(), exit))
+	status := m.Run()
+	if sharedDir != "" {
+		_ = os.RemoveAll(sharedDir)
+	}
+	os.Exit(max(status, exit))
+}
+
+// sharedDir holds what several tests need, such as programs; it goes with the last.
+var sharedDir string
+
+func shared() (string, error) {
+	if sharedDir != "" {
+		return sharedDir, nil
+	}
+	dir, err := os.MkdirTemp("", "clickgate-crash-")
+	sharedDir = dir
+	return dir, err
 }
 
 // exit is the exit status of a form that was run on its own.

@@ -19,6 +19,7 @@ type Config struct {
 	Program  string // path of clickgate
 	Mutated  string // path of the program of BuildMutated; empty for none
 	Mistake  string // of Mutants; empty for none
+	Skewed   string // path of a program that honours ClockEnv; empty for none
 	Postgres string // URL of a server on which databases may be made
 	// OwnServer says that nobody else uses the server, so that it may be crashed.
 	OwnServer bool
@@ -59,10 +60,12 @@ func Short() Config {
 		Deck: Deck{
 			KillGateway: 6, KillAggregator: 6, KillBroker: 3, KillStore: 2, StopGateway: 1, StopAggregator: 2,
 			BreakLine: 5, MoveLeaders: 1, RefuseRecords: 2, Doubt: 1,
+			KillRedis: 1, StopRedis: 1, SlowRedis: 1, ReadOnlyRedis: 1, FullRedis: 1, JumpClock: 4,
 		},
 		Least: Activity{
 			Acked: 5_000, Kills: 12, EachKilled: 1, Resent: 10, Retries: 10, Redelivery: 100, Duplicates: 50, Letters: 50,
 			Valid: 3_000, Lines: 3, Spooled: 100, Late: 5, Diverted: 1, Zombies: 1,
+			Redis: 1, Hints: 100, Poison: 20, Refused: 10, Jumps: 4, Wrong: 50,
 		},
 	}
 }
@@ -74,10 +77,12 @@ func Long() Config {
 	c.Deck = Deck{
 		KillGateway: 24, KillAggregator: 20, KillBroker: 8, KillStore: 6, StopGateway: 4, StopAggregator: 9, StopBroker: 3,
 		BreakLine: 24, MoveLeaders: 6, RefuseRecords: 6, Doubt: 6, Storm: 4,
+		KillRedis: 4, StopRedis: 4, SlowRedis: 4, ReadOnlyRedis: 4, FullRedis: 4, JumpClock: 16,
 	}
 	c.Least = Activity{
 		Acked: 200_000, Kills: 40, EachKilled: 3, Resent: 500, Retries: 500, Redelivery: 10_000, Duplicates: 1_000, Letters: 1_000,
 		Valid: 100_000, Lines: 12, Spooled: 10_000, Late: 500, Diverted: 10, Zombies: 5,
+		Redis: 3, Hints: 5_000, Poison: 200, Refused: 300, Jumps: 10, Wrong: 1_000,
 	}
 	return c
 }
@@ -89,6 +94,7 @@ func Cluster() Config {
 	c.ReadLimit = 90 * time.Second
 	c.Deck = Deck{
 		KillGateway: 24, KillAggregator: 20, KillBroker: 15, KillStore: 8, StopGateway: 6, StopAggregator: 8, StopBroker: 6, BreakLine: 40,
+		KillRedis: 6, StopRedis: 5, SlowRedis: 5, ReadOnlyRedis: 5, FullRedis: 5, JumpClock: 24,
 	}
 	c.Least.EachKilled, c.Least.Diverted = 5, 0
 	return c

@@ -23,12 +23,19 @@ const (
 	RefuseRecords // the broker refuses some for good
 	Doubt         // the broker takes some and says that it timed out
 	Storm         // the broker stands still, and gateways die on full spools
+	KillRedis
+	StopRedis     // SIGSTOP for a while
+	SlowRedis     // by its proxy, beyond every timeout
+	ReadOnlyRedis // a replica of nobody
+	FullRedis     // no memory left, nothing evicted
+	JumpClock     // of a gateway or an aggregator, forward or back, and right again
 	numFaults
 )
 
 var faultNames = [numFaults]string{
 	"kill gateway", "kill aggregator", "kill broker", "kill store", "stop gateway", "stop aggregator", "stop broker",
 	"break line", "move leaders", "refuse records", "doubt", "storm",
+	"kill redis", "stop redis", "slow redis", "read-only redis", "full redis", "jump clock",
 }
 
 // String returns the name that reports use.
@@ -71,6 +78,10 @@ func Plan(seed uint64, deck Deck, lasts, zombie time.Duration) []Fault {
 				f.Lasts = between(rng, 1000, 3000)
 			case Storm:
 				f.Lasts = between(rng, 2500, 4000)
+			case KillRedis, StopRedis, SlowRedis, ReadOnlyRedis, FullRedis:
+				f.Lasts = between(rng, 800, 1800)
+			case JumpClock:
+				f.Lasts = between(rng, 1500, 3000)
 			}
 			plan = append(plan, f)
 		}

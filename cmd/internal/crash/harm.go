@@ -31,6 +31,9 @@ type harms struct {
 	// quorum is held while one of several brokers is down: with copies on three and
 	// acks of two, one may be.
 	quorum sync.Mutex
+	// illness is held while Redis is ill, and clocks while one is wrong.
+	illness, clocks sync.Mutex
+	weather
 }
 
 func newHarms(w *world, began time.Time, progress func(string, ...any)) *harms {
@@ -55,9 +58,21 @@ func (h *harms) play(ctx context.Context, plan []Fault) {
 	for _, p := range h.proxies() {
 		p.Set(Open)
 	}
+	if h.toRedis != nil {
+		h.toRedis.Set(Open)
+	}
 }
 
 func (h *harms) inflict(ctx context.Context, f *Fault) {
+	switch f.Kind {
+	case KillRedis, StopRedis, SlowRedis, ReadOnlyRedis, FullRedis:
+		h.harmRedis(ctx, f)
+		return
+	case JumpClock: // clients feel nothing of it
+		h.jump(ctx, f)
+		return
+	}
+	defer h.disturbed(f)()
 	switch f.Kind {
 	case KillGateway:
 		h.kill(f, pick(h.gateways, f))

@@ -112,6 +112,15 @@ func serveBroker(args []string) error {
 		k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 30},
 			kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend, Count: 30})
 	})
+	http.HandleFunc("POST /quorum", func(w http.ResponseWriter, r *http.Request) {
+		lasts, err := time.ParseDuration(r.FormValue("for"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		lost := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+		time.AfterFunc(lasts, lost.Remove)
+	})
 	server := &http.Server{Addr: control, ReadHeaderTimeout: time.Second}
 	return server.ListenAndServe()
 }

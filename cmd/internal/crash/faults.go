@@ -1,8 +1,10 @@
 package crash
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -29,6 +31,9 @@ const (
 	ReadOnlyRedis // a replica of nobody
 	FullRedis     // no memory left, nothing evicted
 	JumpClock     // of a gateway or an aggregator, forward or back, and right again
+	LoseStore     // nobody reaches it for Config.StoreAway
+	CutCommits    // its connections end as a COMMIT passes
+	NoQuorum      // brokers have not enough replicas for a write
 	numFaults
 )
 
@@ -36,6 +41,7 @@ var faultNames = [numFaults]string{
 	"kill gateway", "kill aggregator", "kill broker", "kill store", "stop gateway", "stop aggregator", "stop broker",
 	"break line", "move leaders", "refuse records", "doubt", "storm",
 	"kill redis", "stop redis", "slow redis", "read-only redis", "full redis", "jump clock",
+	"lose store", "cut commits", "no quorum",
 }
 
 // String returns the name that reports use.
@@ -82,6 +88,10 @@ func Plan(seed uint64, deck Deck, lasts, zombie time.Duration) []Fault {
 				f.Lasts = between(rng, 800, 1800)
 			case JumpClock:
 				f.Lasts = between(rng, 1500, 3000)
+			case CutCommits:
+				f.Lasts = between(rng, 300, 800)
+			case NoQuorum:
+				f.Lasts = between(rng, 2000, 4000)
 			}
 			plan = append(plan, f)
 		}
@@ -90,7 +100,11 @@ func Plan(seed uint64, deck Deck, lasts, zombie time.Duration) []Fault {
 	step := lasts / time.Duration(len(plan)+1)
 	for i := range plan {
 		plan[i].At = time.Duration(i+1)*step + time.Duration((rng.Float64()-0.5)*0.8*float64(step))
+		if plan[i].Kind == LoseStore {
+			plan[i].At = min(plan[i].At, lasts/2) // it takes long
+		}
 	}
+	slices.SortStableFunc(plan, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 	return plan
 }
 

@@ -91,9 +91,9 @@ func (f *Felt) String() string {
 	if min(f.Acks[0], f.Acks[1]) < fewAnswers {
 		return fmt.Sprintf("too few answers with nothing else wrong to say: %d while it was well, %d while it was ill", f.Acks[0], f.Acks[1])
 	}
-	return fmt.Sprintf("p99 %.1f ms while it was ill, %.1f ms while it was well (x %.2f; p50 %.1f and %.1f ms; %d and %d answers)",
+	return fmt.Sprintf("p99 %.1f ms while it was ill, %.1f ms while it was well (x %.2f; p50 %.1f and %.1f ms; %d and %d acks, %d and %d refused)",
 		1e3*f.P99Seconds[1], 1e3*f.P99Seconds[0], f.P99Seconds[1]/max(f.P99Seconds[0], 1e-9),
-		1e3*f.P50Seconds[1], 1e3*f.P50Seconds[0], f.Acks[1], f.Acks[0])
+		1e3*f.P50Seconds[1], 1e3*f.P50Seconds[0], f.Acks[1], f.Acks[0], f.Refused[1], f.Refused[0])
 }
 
 // Bounds of refusals that an ill Redis is blamed for. A busy machine refuses for load,

@@ -94,9 +94,9 @@ var mutants = []mutant{
 		{"gateway/hints/ids.go", "// send enters a batch.", "// send enters a batch; Seen, of the overlay, asks for one id at once."},
 	}},
 	{"refused while Redis is away", []string{Turned}, []edit{{
-		"gateway/click.go", "\tif d := s.admit(e); d != admit.Admitted {\n",
-		"\tif mistake(\"refused while Redis is away\") && s.dep.Hints.Away() {\n\t\ts.overload(ctx, r, admit.Full, e, landing, f == nil)\n\t\treturn\n\t}\n" +
-			"\tif d := s.admit(e); d != admit.Admitted {\n",
+		"gateway/admission.go", "\td := s.admission.gate.Enter(admit.Request{Class: e.class, Publisher: e.publisher})\n",
+		"\tif mistake(\"refused while Redis is away\") && s.dep.Hints.Away() {\n\t\treturn admit.Full\n\t}\n" +
+			"\td := s.admission.gate.Enter(admit.Request{Class: e.class, Publisher: e.publisher})\n",
 	}}},
 	{"poison skipped", []string{Poisoned, Lost}, []edit{{
 		"aggregate/poison.go", "\tif len(rows) == 0 {\n\t\treturn nil\n\t}\n\tcounts.res.Poison",
@@ -109,10 +109,11 @@ var mutants = []mutant{
 	{"poison takes its neighbours along", []string{Lost, Missing}, []edit{{
 		"aggregate/poison.go", "\tif n := len(b.records); n > 1 {\n", "\tif n := len(b.records); n > 1 && !mistake(\"poison takes its neighbours along\") {\n",
 	}}},
-	{"counts forgotten when the clock passes their hour", []string{Account}, []edit{{
-		"gateway/durable/account.go", "\thorizon := now - now%hourMicros - click.MarkHours*hourMicros\n",
-		"\thorizon := now - now%hourMicros - click.MarkHours*hourMicros\n\tif mistake(\"counts forgotten when the clock passes their hour\") {\n\t\thorizon = now - now%hourMicros\n\t}\n",
-	}}},
+	{"counts forgotten when a clock passes their hour", []string{Account}, []edit{
+		{"gateway/durable/account.go", "\thorizon := now - now%hourMicros - click.MarkHours*hourMicros\n",
+			"\thorizon := now - now%hourMicros - click.MarkHours*hourMicros\n" +
+				"\tif mistake(\"counts forgotten when a clock passes their hour\") {\n\t\thorizon, a.past = now-now%hourMicros, make(map[tallyKey]*tally)\n\t}\n"},
+	}},
 	{"late clicks forgotten", []string{Account}, []edit{{
 		"aggregate/apply.go", "\tif len(late) == 0 {\n", "\tif len(late) == 0 || mistake(\"late clicks forgotten\") {\n",
 	}}},
@@ -260,6 +261,8 @@ var decks = map[string]Deck{
 	"no fencing": {StopAggregator: 3, KillGateway: 1},
 	// Redis is to blame where nothing else is wrong.
 	"refused while Redis is away": {KillRedis: 2, StopRedis: 2, ReadOnlyRedis: 2, FullRedis: 2},
+	// A gateway that dies takes its account along, right or wrong.
+	"counts forgotten when a clock passes their hour": {JumpClock: 6},
 }
 
 // catch runs a mistake, an honest run for the empty name, and returns its report.

@@ -60,13 +60,16 @@ type Activity struct {
 	Spooled    int64 `json:"spooled"` // records that gateways forwarded from their disks
 	Late       int64 `json:"late"`    // clicks of hours that were closed
 	Unsent     int64 `json:"unsent"`
-	Diverted   int64 `json:"diverted"` // records that the broker refused for good
-	Redis      int64 `json:"redis"`    // faults of the kind that Redis had least
-	Hints      int64 `json:"hints"`    // ids that Redis answered
-	Poison     int64 `json:"poison"`   // records that are no event, on the topics
-	Refused    int64 `json:"refused"`  // clicks that the database refused
-	Jumps      int64 `json:"jumps"`    // of clocks, there and back
-	Wrong      int64 `json:"wrong"`    // clicks stored that a wrong clock stamped
+	Diverted   int64 `json:"diverted"`   // records that the broker refused for good
+	Redis      int64 `json:"redis"`      // faults of the kind that Redis had least
+	Hints      int64 `json:"hints"`      // ids that Redis answered
+	Poison     int64 `json:"poison"`     // records that are no event, on the topics
+	Refused    int64 `json:"refused"`    // clicks that the database refused
+	Jumps      int64 `json:"jumps"`      // of clocks, there and back
+	Wrong      int64 `json:"wrong"`      // clicks stored that a wrong clock stamped
+	Storeless  int64 `json:"storeless"`  // ids acknowledged while nobody reached the store
+	Quorumless int64 `json:"quorumless"` // and while brokers had no quorum
+	Commits    int64 `json:"commits"`    // whose connection ended with them
 }
 
 // lacks says what there was too little of.
@@ -86,6 +89,8 @@ func (a *Activity) lacks(least *Activity) (lacks []string) {
 		{"faults of the kind that Redis had least", a.Redis, least.Redis}, {"ids answered by Redis", a.Hints, least.Hints},
 		{"poison records", a.Poison, least.Poison}, {"clicks that the database refused", a.Refused, least.Refused},
 		{"jumps of clocks", a.Jumps, least.Jumps}, {"clicks stamped by a wrong clock", a.Wrong, least.Wrong},
+		{"ids acknowledged while the store was away", a.Storeless, least.Storeless},
+		{"ids acknowledged without a quorum", a.Quorumless, least.Quorumless}, {"commits cut", a.Commits, least.Commits},
 	} {
 		if v.has < v.want {
 			lacks = append(lacks, fmt.Sprintf("%d %s, want %d", v.has, v.name, v.want))
@@ -132,6 +137,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(t, "on the way\t%d spooled\t%d refused by the broker, %d batches fenced\n", a.Spooled, a.Diverted, a.Fenced)
 	fmt.Fprintf(t, "poison\t%d records\t%d clicks refused by the database\n", a.Poison, a.Refused)
 	fmt.Fprintf(t, "clocks\t%d jumps\t%d clicks stamped by a wrong clock\n", a.Jumps, a.Wrong)
+	fmt.Fprintf(t, "without\t%d ids without the store\t%d ids without a quorum; %d commits cut\n", a.Storeless, a.Quorumless, a.Commits)
 	for _, p := range r.Processes {
 		fmt.Fprintf(t, "%s\t%d kills, %d stops\t%d lives, %d ended by themselves\n", p.Name, p.Kills, p.Stops, p.Lives, p.Stumbles)
 	}

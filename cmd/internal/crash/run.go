@@ -35,6 +35,7 @@ func Run(ctx context.Context, cfg Config) (rep *Report, err error) {
 	defer func() { err = errors.Join(err, w.end(context.WithoutCancel(ctx))) }()
 	r := &run{world: w, ledger: NewLedger(gateways), meters: newMeters(), began: time.Now()}
 	r.harms = newHarms(w, r.began, r.progress)
+	r.harms.acked = r.ledger.Acked
 	return r.do(ctx)
 }
 
@@ -343,6 +344,7 @@ func (r *run) lives(rep *Report) {
 	a.Diverted = r.meters.sum("clickgate_durable_produce_errors_total")
 	a.Spooled = r.meters.sum("clickgate_spool_records_total")
 	a.Hints = r.meters.sum(`clickgate_hints_ids_total{answer="first"}`) + r.meters.sum(`clickgate_hints_ids_total{answer="repeated"}`)
+	a.Storeless, a.Quorumless, a.Commits = int64(r.harms.storeless), int64(r.harms.quorumless), int64(r.toStore.Commits())
 	a.Jumps = 2 * int64(r.harms.faults[JumpClock.String()])
 	a.Redis = int64(r.harms.faults[redisFaults[0].String()])
 	for _, kind := range redisFaults[1:] {

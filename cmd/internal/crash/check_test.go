@@ -31,7 +31,7 @@ func sound() (map[click.ID]*Entry, *Stored) {
 	refused := click.Click{
 		TenantID: tenant, SourceID: "ads", EventID: testID(6), IDTime: 1, EventTime: 1, Country: unstorable, Ingest: testIngest(7),
 	}
-	venom := &Venom{Value: []byte{0xff, 1}, Class: aggregate.ClassDecode, Acked: true}
+	venom := &Venom{Value: []byte{0xff, 1}, Class: aggregate.ClassDecode, Acked: true, Records: 1}
 	return entries, &Stored{
 		Clicks: []StoredClick{
 			{EventID: testID(1), State: click.Valid, Ingest: testIngest(1)},
@@ -94,6 +94,8 @@ func TestCheckSeesMistakes(t *testing.T) {
 		"a position":                       {Position, func(_ map[click.ID]*Entry, s *Stored) { s.Backwards = []string{"clicks.v1-0"} }},
 		"records that were not read":       {Position, func(_ map[click.ID]*Entry, s *Stored) { s.Unread = []string{"clicks.v1-0"} }},
 		"poison without a row":             {Poisoned, func(_ map[click.ID]*Entry, s *Stored) { s.Poison = s.Poison[:1] }},
+		"poison lost on the way to Kafka":  {Poisoned, func(_ map[click.ID]*Entry, s *Stored) { s.Poison, s.Venom[0].Records = s.Poison[:1], 0 }},
+		"poison of two records, and a row": {Poisoned, func(_ map[click.ID]*Entry, s *Stored) { s.Venom[0].Records = 2 }},
 		"poison twice":                     {Poisoned, func(_ map[click.ID]*Entry, s *Stored) { s.Poison = append(s.Poison, s.Poison[1]) }},
 		"poison of another class":          {Poisoned, func(_ map[click.ID]*Entry, s *Stored) { s.Poison[1].Class = aggregate.ClassCheck }},
 		"poison with other bytes":          {Poisoned, func(_ map[click.ID]*Entry, s *Stored) { s.Poison[1].Value = []byte{0xff, 2} }},
@@ -160,9 +162,12 @@ func TestWeather(t *testing.T) {
 		w.answered(w.now(), time.Second, true)
 	}
 	w.answered(w.now(), time.Second, false)
+	w.weather.ill.Store(false)
+	w.weather.healing.Add(1)
+	w.answered(w.now(), time.Hour, false)
 	w.weather.busy.Add(1)
 	w.answered(w.now(), time.Hour, true)
-	if f := w.felt(); f.Acks != [2]int{1, 3} || f.Refused != [2]int{0, 1} || f.P99Seconds != [2]float64{0.001, 1} || w.beside != 2 {
+	if f := w.felt(); f.Acks != [2]int{1, 3} || f.Refused != [2]int{0, 1} || f.P99Seconds != [2]float64{0.001, 1} || w.beside != 3 {
 		t.Errorf("%+v, %d beside", f, w.beside)
 	}
 	if f := (&watch{}).felt(); f.P99Seconds != [2]float64{} {

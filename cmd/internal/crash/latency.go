@@ -31,7 +31,8 @@ func (w *watch) now() state {
 	if w.weather == nil {
 		return state{busy: true}
 	}
-	return state{w.weather.ill.Load(), w.weather.busy.Load() > 0}
+	ill := w.weather.ill.Load()
+	return state{ill, w.weather.busy.Load() > 0 || !ill && w.weather.healing.Load() > 0}
 }
 
 // answered notes an answer to a request that left at an instant; an ack or a refusal.

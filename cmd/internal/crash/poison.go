@@ -47,6 +47,9 @@ type Venom struct {
 	Value []byte // told apart by its bytes
 	Class string // that the store must give it
 	Acked bool   // Kafka has it
+	// Records is how many records of the topic hold it: a producer that never heard of
+	// an append may append again, and each record is poison of its own.
+	Records int
 }
 
 // PoisonRow is a stored poison record.
@@ -72,11 +75,7 @@ const poisonPause = 250 * time.Millisecond
 
 // newPoisoner returns one that reaches the brokers by their proxies.
 func (w *world) newPoisoner() (*poisoner, error) {
-	var brokers []string
-	for _, p := range w.toBroker {
-		brokers = append(brokers, p.Addr())
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("clickgate-crash-poison"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokerAddrs()...), kgo.ClientID("clickgate-crash-poison"), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	return &poisoner{client: client, partitions: partitions}, err
 }
 
@@ -146,7 +145,7 @@ func readPoison(r *reader) (out []PoisonRow) {
 // poison records: each once, byte for byte, and with a dead letter where it tells whose
 // it is.
 func (c *checker) poison(s *Stored) {
-	found := make(map[string]int)
+	found := make(map[string]int) // rows by value
 	letters := make(map[click.IngestID]int)
 	for _, ingest := range s.PoisonLetters {
 		letters[ingest]++
@@ -171,9 +170,9 @@ func (c *checker) poison(s *Stored) {
 		n := found[string(v.Value)]
 		delete(found, string(v.Value))
 		switch {
-		case v.Acked && n != 1, n > 1:
-			c.fail(Poisoned, click.ID{}, "a record of class %s with %x is stored %d times", v.Class, v.Value, n)
-		case n == 1 && !slices.ContainsFunc(s.Poison, func(r PoisonRow) bool { return bytes.Equal(r.Value, v.Value) && r.Class == v.Class }):
+		case n != v.Records || v.Acked && n == 0:
+			c.fail(Poisoned, click.ID{}, "%d records of class %s hold %x (acked: %v), and it is stored %d times", v.Records, v.Class, v.Value, v.Acked, n)
+		case n > 0 && !slices.ContainsFunc(s.Poison, func(r PoisonRow) bool { return bytes.Equal(r.Value, v.Value) && r.Class == v.Class }):
 			c.fail(Poisoned, click.ID{}, "a record of class %s with %x is stored under another class", v.Class, v.Value)
 		}
 	}

@@ -53,7 +53,11 @@ func (h *harms) harmRedis(ctx context.Context, f *Fault) {
 	h.illness.Lock()
 	defer h.illness.Unlock()
 	h.ill.Store(true)
-	defer h.ill.Store(false)
+	defer func() {
+		h.healing.Add(1)
+		time.AfterFunc(healTime, func() { h.healing.Add(-1) })
+		h.ill.Store(false)
+	}()
 	switch f.Kind {
 	case KillRedis:
 		h.kill(f, h.redis)
@@ -90,9 +94,14 @@ func (h *harms) tellRedis(ctx context.Context, f *Fault, order, back []any) {
 
 // weather is what is wrong in the world just now, for those who time answers.
 type weather struct {
-	ill  atomic.Bool  // Redis
-	busy atomic.Int64 // anything else
+	ill     atomic.Bool  // Redis
+	healing atomic.Int64 // it is well again, and not all gateways have noticed
+	busy    atomic.Int64 // anything else
 }
+
+// healTime is how long after an illness a gateway may take to ask Redis again: a second
+// until its breaker tries, and a second until it has something to ask.
+const healTime = 2500 * time.Millisecond
 
 // calm is how long after a kill its traces are looked for.
 const calm = time.Second

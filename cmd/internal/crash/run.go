@@ -194,6 +194,9 @@ func (r *run) closeHours(ctx context.Context) error {
 
 // judge reads everything and makes the report.
 func (r *run) judge(ctx context.Context, unread []string) (*Report, error) {
+	if err := r.find(ctx, r.venom); err != nil {
+		return nil, err
+	}
 	stored, err := r.db.read(ctx, r.keys)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is stored: %w", err)

@@ -42,8 +42,9 @@ type away struct{ error }
 func (a away) Unwrap() error        { return a.error }
 func (a away) Is(target error) bool { return target == ErrAway }
 
-// Open makes the pool and tries one connection, which fails with ErrAway. The tables live in the first
-// schema of the connection's search_path. Call Migrate before anything else.
+// Open makes the pool and tries one connection, whose error is ErrAway. The tables
+// live in the first schema of the connection's search_path. Call Migrate before
+// anything else.
 func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	pc, err := pgxpool.ParseConfig(dsn)
 	if err != nil {

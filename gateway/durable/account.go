@@ -26,6 +26,8 @@ type account struct {
 	tally  map[tallyKey]*tally
 	past   map[tallyKey]*tally // forgotten, for a clock that is set back
 	oldest map[sourceKey]int64 // oldest event time given since the last statement
+
+	horizon int64 // of the last statement: older hours are forgotten
 }
 
 type slotState uint8
@@ -125,6 +127,18 @@ func (a *account) recall(k tallyKey) *tally {
 	return t
 }
 
+// sortPast recalls hours that are not over by the clock as it is now, and lets go of
+// those that no clock brings back.
+func (a *account) sortPast() {
+	for k := range a.past {
+		if k.hour >= a.horizon {
+			a.recall(k)
+		} else if k.hour < a.horizon-pastHours*hourMicros {
+			delete(a.past, k)
+		}
+	}
+}
+
 // clone copies strings that alias a request.
 func (k sourceKey) clone() sourceKey {
 	return sourceKey{strings.Clone(k.tenant), strings.Clone(k.source)}
@@ -200,12 +214,9 @@ func (a *account) state(now int64) statement {
 	st := statement{at: now, through: a.base - 1, void: a.void, given: a.oldest, open: a.openTimes()}
 	a.oldest = make(map[sourceKey]int64, len(a.oldest))
 	horizon := now - now%hourMicros - click.MarkHours*hourMicros
-	for k := range a.past {
-		if k.hour >= horizon {
-			a.recall(k)
-		} else if k.hour < horizon-pastHours*hourMicros {
-			delete(a.past, k)
-		}
+	if horizon != a.horizon {
+		a.horizon = horizon
+		a.sortPast()
 	}
 	for k, t := range a.tally {
 		st.counts = append(st.counts, t.SourceCount)

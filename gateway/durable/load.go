@@ -87,7 +87,7 @@ const (
 func (l *Log) replayShare() int {
 	last := l.lastLive.Load()
 	idle := time.Duration(l.dep.Now().UnixNano() - last)
-	if last == 0 || idle > liveFor || idle < 0 { // below 0 the clock was set back
+	if last == 0 || idle > liveFor || idle < -liveFor { // it was set back
 		return l.cfg.InFlight
 	}
 	return min(l.cfg.InFlight, max(leastReplay, replayWeight*int(l.live.Load())))

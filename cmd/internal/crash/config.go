@@ -67,8 +67,8 @@ func Short() Config {
 		Least: Activity{
 			Acked: 5_000, Kills: 12, EachKilled: 1, Resent: 10, Retries: 10, Redelivery: 100, Duplicates: 50, Letters: 50,
 			Valid: 3_000, Lines: 3, Spooled: 100, Late: 5, Diverted: 1, Zombies: 1,
-			Redis: 1, Hints: 100, Poison: 20, Refused: 10, Jumps: 4, Wrong: 50,
-			Storeless: 100, Quorumless: 20, Commits: 2,
+			Redis: 1, Hints: 20, Poison: 20, Refused: 10, Jumps: 4, Wrong: 10,
+			Storeless: 100, Quorumless: 20, Commits: 1,
 		},
 	}
 }

@@ -89,7 +89,7 @@ func Plan(seed uint64, deck Deck, lasts, zombie time.Duration) []Fault {
 			case JumpClock:
 				f.Lasts = between(rng, 1500, 3000)
 			case CutCommits:
-				f.Lasts = between(rng, 300, 800)
+				f.Lasts = between(rng, 500, 1500)
 			case NoQuorum:
 				f.Lasts = between(rng, 2000, 4000)
 			}

@@ -52,6 +52,9 @@ func (h *harms) harmRedis(ctx context.Context, f *Fault) {
 	}
 	h.illness.Lock()
 	defer h.illness.Unlock()
+	if err := awaitAll(ctx, []*process{h.redis}); err != nil {
+		return // it does not live again after a kill, and the run counts one fault less
+	}
 	h.ill.Store(true)
 	defer func() {
 		h.healing.Add(1)

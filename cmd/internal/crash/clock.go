@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"clickgate/gateway/click"
 )
 
 // ClockEnv names a file that holds by how many seconds the wall clock of a process is
@@ -49,3 +51,15 @@ func setClock(file string, by time.Duration) error {
 	}
 	return os.Rename(file+".tmp", file)
 }
+
+// future is how far ahead of its gateway's clock an item is malformed.
+const future = 5 * time.Minute
+
+// ahead reports whether a dead letter says of itself that its gateway's clock was
+// behind: only then may a sound item be one.
+func ahead(code string, item click.ID, receivedAt int64) bool {
+	return code == futureTime && item.Time() > receivedAt+future.Microseconds()
+}
+
+// futureTime is the code of items from the future (docs/api.md).
+const futureTime = "future_time"

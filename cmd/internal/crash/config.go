@@ -67,7 +67,7 @@ func Short() Config {
 		Least: Activity{
 			Acked: 5_000, Kills: 12, EachKilled: 1, Resent: 10, Retries: 10, Redelivery: 100, Duplicates: 50, Letters: 50,
 			Valid: 3_000, Lines: 3, Spooled: 100, Late: 5, Diverted: 1, Zombies: 1,
-			Redis: 1, Hints: 20, Poison: 20, Refused: 10, Jumps: 4, Wrong: 10,
+			Redis: 1, Hints: 20, Poison: 20, Refused: 1, Jumps: 4, Wrong: 10,
 			Storeless: 100, Quorumless: 20, Commits: 1,
 		},
 	}
@@ -77,7 +77,7 @@ func Short() Config {
 func Long() Config {
 	c := Short()
 	c.Form, c.Lasts, c.Rate, c.Session, c.SpoolBytes = "long", 200*time.Second, 140, 3*time.Second, 16<<20
-	c.StoreAway = time.Minute
+	c.StoreAway, c.ReadLimit = time.Minute, 2*time.Minute // that minute has to be caught up
 	c.Deck = Deck{
 		KillGateway: 24, KillAggregator: 20, KillBroker: 8, KillStore: 6, StopGateway: 4, StopAggregator: 9, StopBroker: 3,
 		BreakLine: 24, MoveLeaders: 6, RefuseRecords: 6, Doubt: 6, Storm: 4,
@@ -87,7 +87,7 @@ func Long() Config {
 	c.Least = Activity{
 		Acked: 200_000, Kills: 40, EachKilled: 3, Resent: 500, Retries: 500, Redelivery: 10_000, Duplicates: 1_000, Letters: 1_000,
 		Valid: 100_000, Lines: 12, Spooled: 10_000, Late: 500, Diverted: 10, Zombies: 5,
-		Redis: 3, Hints: 5_000, Poison: 200, Refused: 300, Jumps: 10, Wrong: 1_000,
+		Redis: 3, Hints: 5_000, Poison: 200, Refused: 25, Jumps: 10, Wrong: 1_000,
 		Storeless: 10_000, Quorumless: 1_000, Commits: 20,
 	}
 	return c
@@ -97,7 +97,6 @@ func Long() Config {
 func Cluster() Config {
 	c := Long()
 	c.Form, c.Lasts, c.Rate, c.Session = "cluster", 10*time.Minute, 80, 6*time.Second
-	c.ReadLimit = 90 * time.Second
 	c.Deck = Deck{
 		KillGateway: 24, KillAggregator: 20, KillBroker: 15, KillStore: 8, StopGateway: 6, StopAggregator: 8, StopBroker: 6, BreakLine: 40,
 		KillRedis: 6, StopRedis: 5, SlowRedis: 5, ReadOnlyRedis: 5, FullRedis: 5, JumpClock: 24,

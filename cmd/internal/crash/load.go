@@ -24,11 +24,11 @@ const (
 	maxRequests  = 400 // at once; what comes then is not sent, and counted
 	maxTries     = 4   // of a request without an answer
 	answerLimit  = 6 * time.Second
-	resentShare  = 0.10  // of batches: one that was sent before, as it was
-	brokenShare  = 0.02  // of items
-	agedShare    = 0.02  // of items: of an hour that is closed already, or closing
-	badShare     = 0.003 // of items: the database refuses them
-	remembered   = 256   // batches and tokens that may come again
+	resentShare  = 0.10   // of batches: one that was sent before, as it was
+	brokenShare  = 0.02   // of items
+	agedShare    = 0.02   // of items: of an hour that is closed already, or closing
+	badShare     = 0.0004 // of items: the database refuses them; more would have every batch halved
+	remembered   = 256    // batches and tokens that may come again
 	tenant       = "crash"
 	tokenPrice   = 250_000
 	landing      = "https://shop.example/"

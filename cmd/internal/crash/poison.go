@@ -166,18 +166,25 @@ func (c *checker) poison(s *Stored) {
 			c.fail(Poisoned, click.ID{}, "%d dead letters stand for the poison record of %v, which is not there", n, ingest)
 		}
 	}
+	c.venom(s, found)
+}
+
+// venom looks for the rows of records that were put on the topic; found are rows that
+// tell no origin, by value.
+func (c *checker) venom(s *Stored, found map[string]int) {
+	none := click.ID{}
 	for _, v := range s.Venom {
 		n := found[string(v.Value)]
 		delete(found, string(v.Value))
 		switch {
 		case n != v.Records || v.Acked && n == 0:
-			c.fail(Poisoned, click.ID{}, "%d records of class %s hold %x (acked: %v), and it is stored %d times", v.Records, v.Class, v.Value, v.Acked, n)
+			c.fail(Poisoned, none, "%d records of class %s hold %x (acked: %v), and it is stored %d times", v.Records, v.Class, v.Value, v.Acked, n)
 		case n > 0 && !slices.ContainsFunc(s.Poison, func(r PoisonRow) bool { return bytes.Equal(r.Value, v.Value) && r.Class == v.Class }):
-			c.fail(Poisoned, click.ID{}, "a record of class %s with %x is stored under another class", v.Class, v.Value)
+			c.fail(Poisoned, none, "a record of class %s with %x is stored under another class", v.Class, v.Value)
 		}
 	}
 	for value := range found {
-		c.fail(Poisoned, click.ID{}, "a poison record holds %x, which nobody sent", value)
+		c.fail(Poisoned, none, "a poison record holds %x, which nobody sent", value)
 	}
 }
 
@@ -198,15 +205,3 @@ func (c *checker) refused(row *PoisonRow, letters int) {
 		c.fail(Phantom, row.Event, "is stored as poison by %v, and nobody sent it to be refused", row.Ingest)
 	}
 }
-
-// future is how far ahead of its gateway's clock an item is malformed.
-const future = 5 * time.Minute
-
-// ahead reports whether a dead letter says of itself that its gateway's clock was
-// behind: only then may a sound item be one.
-func ahead(code string, item click.ID, receivedAt int64) bool {
-	return code == futureTime && item.Time() > receivedAt+future.Microseconds()
-}
-
-// futureTime is the code of items from the future (docs/api.md).
-const futureTime = "future_time"

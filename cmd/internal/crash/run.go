@@ -18,7 +18,7 @@ import (
 // Bounds of what a run waits for, besides its load.
 const (
 	buildLimit = 2 * time.Minute
-	drainLimit = 2 * time.Minute
+	drainLimit = 4 * time.Minute
 	closeLimit = 2 * time.Minute
 )
 

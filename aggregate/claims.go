@@ -53,6 +53,7 @@ func (s *session) claimAll(ctx context.Context, offsets map[string]map[int32]kgo
 			partitions[number] = kgo.NewOffset().At(c.Next).WithEpoch(-1)
 		}
 	}
+	s.metrics.fail(nil)
 	return nil
 }
 

@@ -76,6 +76,7 @@ func (a *Aggregator) run(ctx context.Context) {
 			return
 		}
 		a.metrics.sessionErrors.WithLabelValues(cause(err)).Inc()
+		a.metrics.fail(err)
 		a.dep.Logger.Error("consuming stopped; it starts again from the store's positions", "error", err, "pause", a.cfg.RetryPause)
 		select {
 		case <-time.After(a.cfg.RetryPause):
@@ -104,6 +105,8 @@ type session struct {
 	claims  map[string]map[int32]*owned
 	stopped map[*owned]bool // partitions with a gap before their position
 	failed  error           // of claiming, inside the client's callback
+
+	looked time.Time // when the store was last asked for positions of stopped partitions
 }
 
 func (a *Aggregator) session(ctx context.Context) error {
@@ -125,6 +128,7 @@ func (a *Aggregator) session(ctx context.Context) error {
 		// A position outside the log means lost records: an error, never a reset.
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.AdjustFetchOffsetsFn(s.claim),
+		kgo.OnPartitionsAssigned(s.joined),
 		kgo.OnPartitionsRevoked(s.drop),
 		kgo.OnPartitionsLost(s.drop),
 	}, a.dep.Kafka...)
@@ -135,6 +139,11 @@ func (a *Aggregator) session(ctx context.Context) error {
 	s.client = client
 	close(s.ready)
 	defer leave(client, end)
+	watching, unwatch := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() { s.watchBrokers(watching) })
+	defer watch.Wait()
+	defer unwatch()
 	for {
 		fetches := s.poll(ctx)
 		if ctx.Err() != nil {
@@ -180,7 +189,7 @@ func (s *session) poll(ctx context.Context) kgo.Fetches {
 	if s.standing() == nil {
 		return s.client.PollRecords(ctx, s.cfg.MaxRecords)
 	}
-	ctx, cancel := context.WithTimeout(ctx, gapChecks*s.cfg.RetryPause)
+	ctx, cancel := context.WithTimeout(ctx, s.untilLook())
 	defer cancel()
 	return s.client.PollRecords(ctx, s.cfg.MaxRecords)
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // gapChecks is the number of retry pauses between two looks at whether somebody moved
@@ -61,24 +63,68 @@ func (s *session) standing() (list []*owned) {
 }
 
 // moved returns errMoved when the store has another position for a partition that
-// stands still than when it stopped.
+// stands still than when it stopped. However often it is called, as after each poll
+// of a busy neighbour, it asks the store once per topic in gapChecks retry pauses.
 func (s *session) moved(ctx context.Context) error {
-	for _, o := range s.standing() {
+	standing := s.standing()
+	if len(standing) == 0 || s.untilLook() > 0 {
+		return nil
+	}
+	s.looked = time.Now()
+	stored := make(map[[16]byte]map[int32]int64)
+	for _, o := range standing {
 		p := &o.partition
-		next, err := s.dep.Store.StoredThrough(ctx, p.ClusterID, p.TopicID)
-		if err != nil {
-			return err
+		if stored[p.TopicID] == nil {
+			next, err := s.dep.Store.StoredThrough(ctx, p.ClusterID, p.TopicID)
+			if err != nil {
+				return err
+			}
+			stored[p.TopicID] = next
 		}
-		if n := next[p.Number]; n != o.claim.Next {
+		if n := stored[p.TopicID][p.Number]; n != o.claim.Next {
 			return fmt.Errorf("%w: %s, from offset %d to %d", errMoved, p, o.claim.Next, n)
 		}
 	}
 	return nil
 }
 
-// Ready reports which partition stands still because records are missing before its
-// position, nil for none.
-func (a *Aggregator) Ready() error { return a.metrics.standing() }
+// untilLook is how long the store is not to be asked about stopped partitions.
+func (s *session) untilLook() time.Duration {
+	if s.looked.IsZero() {
+		return 0
+	}
+	return max(0, gapChecks*s.cfg.RetryPause-time.Since(s.looked))
+}
+
+// Ready reports why records are not consumed, or not all: Kafka does not answer, the
+// last session ended with an error and none has got on since, or a partition stands
+// still because records are missing before its position. It is nil when none is so.
+func (a *Aggregator) Ready() error {
+	a.metrics.mu.Lock()
+	away, failed := a.metrics.away, a.metrics.failed
+	a.metrics.mu.Unlock()
+	switch {
+	case away != nil:
+		return away
+	case failed != nil:
+		return fmt.Errorf("consuming stopped: %w", failed)
+	}
+	return a.metrics.standing()
+}
+
+// joined is called whenever the group has dealt partitions out. With some of them all
+// is well once they are claimed.
+func (s *session) joined(_ context.Context, _ *kgo.Client, dealt map[string][]int32) {
+	if len(dealt) == 0 {
+		s.metrics.fail(nil)
+	}
+}
+
+func (m *metrics) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.failed = err
+}
 
 func (m *metrics) stop(p Partition, err error) {
 	m.mu.Lock()

@@ -15,6 +15,8 @@ type metrics struct {
 	behind  map[Partition]int64 // records not stored, of the partitions held
 	named   map[string]bool     // gateways that have a label of their own
 	stopped map[Partition]error // why partitions held stand still
+	away    error               // no broker answers
+	failed  error               // of the last session, nil once another has got on
 
 	events        *prometheus.CounterVec
 	copies        prometheus.Counter

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"clickgate/gateway/stream"
 
@@ -92,4 +94,51 @@ func TestFetchErrors(t *testing.T) {
 	if cause(fmt.Errorf("writing: %w", ErrFenced)) != "fenced" {
 		t.Error("a fence has another cause")
 	}
+}
+
+// positions answers for a store that only tells positions.
+type positions struct {
+	Ingest
+	asked int
+	next  map[int32]int64
+}
+
+func (p *positions) StoredThrough(context.Context, string, [16]byte) (map[int32]int64, error) {
+	p.asked++
+	return p.next, nil
+}
+
+// TestStandingAsksSeldom: partitions that stand still beside a busy one cost the store
+// one question in five retry pauses, and a position that was moved is seen by then.
+func TestStandingAsksSeldom(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := &positions{next: map[int32]int64{0: 10, 1: 20}}
+		cfg := DefaultConfig()
+		s := newSession(&Aggregator{cfg: cfg, dep: Dependencies{Store: store}, metrics: newMetrics(prometheus.NewRegistry())})
+		busy := func(polls int) (err error) {
+			for range polls {
+				if err = s.moved(t.Context()); err != nil {
+					return err
+				}
+				time.Sleep(time.Millisecond) // a poll that brings something at once
+			}
+			return nil
+		}
+		if err := busy(1000); err != nil || store.asked != 0 {
+			t.Fatalf("%v, %d questions while nothing stands still", err, store.asked)
+		}
+		for number, next := range store.next {
+			s.stopped[&owned{Partition{Topic: stream.ClicksTopic, Number: number}, Claim{Next: next}}] = true
+		}
+		const looks = 6
+		polls := looks * gapChecks * int(cfg.RetryPause/time.Millisecond)
+		if err := busy(polls); err != nil || store.asked != looks {
+			t.Errorf("%v, %d questions in %d polls, want %d", err, store.asked, polls, looks)
+		}
+		store.next[1] = 25
+		if err := busy(polls); !errors.Is(err, errMoved) || store.asked != looks+1 {
+			t.Errorf("%v after %d questions, want it to see the move at the next", err, store.asked)
+		}
+	})
 }

@@ -9,6 +9,7 @@ package timescale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,8 +32,19 @@ type Store struct {
 
 var _ aggregate.Store = (*Store)(nil)
 
-// Open makes the pool and tries one connection. The tables live in the first
-// schema of the connection's search_path. Call Migrate before anything else.
+// ErrAway is what the errors of Open and CheckSchema are where the server does not
+// answer, or lets nobody in: it may do so later, without another configuration.
+var ErrAway = errors.New("the store cannot be used now")
+
+// away is an ErrAway in the words of its cause.
+type away struct{ error }
+
+func (a away) Unwrap() error        { return a.error }
+func (a away) Is(target error) bool { return target == ErrAway }
+
+// Open makes the pool and tries one connection, whose error is ErrAway. The tables
+// live in the first schema of the connection's search_path. Call Migrate before
+// anything else.
 func Open(ctx context.Context, dsn string, cfg Config) (*Store, error) {
 	pc, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
@@ -62,7 +74,7 @@ func (s *Store) Pool() *pgxpool.Pool { return s.pool }
 // Ping asks the server for an answer.
 func (s *Store) Ping(ctx context.Context) error {
 	if err := s.pool.Ping(ctx); err != nil {
-		return fmt.Errorf("store.dsn: no answer from PostgreSQL: %w", err)
+		return away{fmt.Errorf("store.dsn: no answer from PostgreSQL: %w", err)}
 	}
 	return nil
 }

@@ -24,7 +24,10 @@ type account struct {
 	slots  []slot // ring over [base, next); length is a power of two
 	void   uint64 // settled below base without a durable write
 	tally  map[tallyKey]*tally
+	past   map[tallyKey]*tally // forgotten, for a clock that is set back
 	oldest map[sourceKey]int64 // oldest event time given since the last statement
+
+	horizon int64 // of the last statement: older hours are forgotten
 }
 
 type slotState uint8
@@ -58,6 +61,7 @@ func newAccount() *account {
 	return &account{
 		base: 1, next: 1, slots: make([]slot, 1024),
 		tally:  make(map[tallyKey]*tally),
+		past:   make(map[tallyKey]*tally),
 		oldest: make(map[sourceKey]int64),
 	}
 }
@@ -98,11 +102,41 @@ func (a *account) count(tenant, source string, receivedAt int64) *tally {
 	k := tallyKey{sourceKey{tenant, source}, receivedAt - receivedAt%hourMicros}
 	c := a.tally[k]
 	if c == nil {
+		c = a.recall(k)
+	}
+	if c == nil {
 		k.sourceKey = k.clone()
 		c = &tally{SourceCount: click.SourceCount{TenantID: k.tenant, SourceID: k.source, Hour: k.hour}}
 		a.tally[k] = c
 	}
 	return c
+}
+
+// pastHours is for how many hours more a forgotten count can come back: a clock may
+// jump ahead by as much and be set right again.
+const pastHours = 24
+
+// recall takes an hour back that was forgotten: by the clock as it is now it is not
+// over, and a count that began anew would deny what was counted before.
+func (a *account) recall(k tallyKey) *tally {
+	t := a.past[k]
+	if t != nil {
+		a.tally[k] = t
+		delete(a.past, k)
+	}
+	return t
+}
+
+// sortPast recalls hours that are not over by the clock as it is now, and lets go of
+// those that no clock brings back.
+func (a *account) sortPast() {
+	for k := range a.past {
+		if k.hour >= a.horizon {
+			a.recall(k)
+		} else if k.hour < a.horizon-pastHours*hourMicros {
+			delete(a.past, k)
+		}
+	}
 }
 
 // clone copies strings that alias a request.
@@ -180,9 +214,14 @@ func (a *account) state(now int64) statement {
 	st := statement{at: now, through: a.base - 1, void: a.void, given: a.oldest, open: a.openTimes()}
 	a.oldest = make(map[sourceKey]int64, len(a.oldest))
 	horizon := now - now%hourMicros - click.MarkHours*hourMicros
+	if horizon != a.horizon {
+		a.horizon = horizon
+		a.sortPast()
+	}
 	for k, t := range a.tally {
 		st.counts = append(st.counts, t.SourceCount)
 		if k.hour < horizon && t.open == 0 {
+			a.past[k] = t
 			delete(a.tally, k)
 		}
 	}

@@ -111,6 +111,41 @@ func TestAccountForgetsOldHours(t *testing.T) {
 	}
 }
 
+// A clock that jumps ahead, past hours that marks count, and is set right again leaves
+// the counts of those hours what they were.
+func TestAccountSurvivesJumps(t *testing.T) {
+	t.Parallel()
+	const now = int64(400_000 * hourMicros)
+	for _, jump := range []int64{1, click.MarkHours + 2, click.MarkHours + pastHours} {
+		a := newAccount()
+		received := func(at int64) (counts map[int64]uint64) {
+			counts = make(map[int64]uint64)
+			for _, c := range a.state(at).counts {
+				counts[(c.Hour-now)/hourMicros] += c.Received
+			}
+			return counts
+		}
+		a.settle(a.give("t", "s", now, now), true)
+		a.shed("t", "quiet", now)
+		received(now + jump*hourMicros) // the last statement with the hour
+		a.settle(a.give("t", "s", now, now+jump*hourMicros), true)
+		received(now + jump*hourMicros)
+		if got := received(now + 1); got[0] != 1 || got[jump] != 1 {
+			t.Errorf("a jump of %d hours and back: %v, want one in either hour", jump, got)
+		}
+		a.settle(a.give("t", "s", now, now+2), true)
+		if got := received(now + 3); got[0] != 2 || got[jump] != 1 {
+			t.Errorf("a jump of %d hours, and one event more: %v, want two in the hour", jump, got)
+		}
+		for i := range int64(2) { // out of the account, and beyond recall
+			a.state(now + (1000+30*i)*hourMicros)
+		}
+		if n := len(a.tally) + len(a.past); n != 0 {
+			t.Errorf("%d counts are kept for ever", n)
+		}
+	}
+}
+
 // While Kafka is away no statement is sent, and the account forgets hours in the
 // meantime: their counts must still reach the first mark that goes out.
 func TestCountsSurviveALongOutage(t *testing.T) {

@@ -85,7 +85,9 @@ const (
 
 // replayShare returns how many spooled records may be on their way to Kafka.
 func (l *Log) replayShare() int {
-	if last := l.lastLive.Load(); last == 0 || l.dep.Now().UnixNano()-last > int64(liveFor) {
+	last := l.lastLive.Load()
+	idle := time.Duration(l.dep.Now().UnixNano() - last)
+	if last == 0 || idle > liveFor || idle < -liveFor { // it was set back
 		return l.cfg.InFlight
 	}
 	return min(l.cfg.InFlight, max(leastReplay, replayWeight*int(l.live.Load())))

@@ -313,3 +313,26 @@ func (r *rig) recordBig(a *acks, n uint64, size int) {
 		a.wg.Done()
 	}
 }
+
+// Live traffic of a moment ago holds a replay back, and none does that a clock which was
+// set back since puts into the future: the replay would crawl until the clock caught up.
+func TestReplayShareAndTheClock(t *testing.T) {
+	t.Parallel()
+	cfg := DefaultConfig()
+	const now = int64(1_795_000_000)
+	l := &Log{cfg: cfg, dep: Dependencies{Now: func() time.Time { return time.Unix(now, 0) }}}
+	for _, c := range []struct {
+		last int64 // seconds from now; 0: nobody clicked yet
+		want int
+	}{
+		{0, cfg.InFlight}, {-1, leastReplay}, {-3, cfg.InFlight}, {3600, cfg.InFlight},
+	} {
+		l.lastLive.Store(0)
+		if c.last != 0 {
+			l.lastLive.Store((now + c.last) * int64(time.Second))
+		}
+		if got := l.replayShare(); got != c.want {
+			t.Errorf("the last live record %d s from now: %d records in flight, want %d", c.last, got, c.want)
+		}
+	}
+}

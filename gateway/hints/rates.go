@@ -64,7 +64,7 @@ func (h *Hints) tell(ctx context.Context, addresses *admit.Addresses, now int64)
 	case err == nil:
 		h.fleet.at = now
 		h.fleet.over.Store(int64(addresses.Share(h.fleet.sent[last-1], all)))
-	case now-h.fleet.at > stale.Microseconds():
+	case now-h.fleet.at > stale.Microseconds() || now < h.fleet.at: // or the clock was set back
 		addresses.Share(nil, nil)
 		h.fleet.over.Store(0)
 	}

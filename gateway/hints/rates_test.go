@@ -149,3 +149,20 @@ func TestForeignMembers(t *testing.T) {
 		t.Errorf("a second is kept for %v, and told over three", ttl)
 	}
 }
+
+// A clock that is set back while Redis is away does not make the fleet's last word hold
+// until the clock has caught up.
+func TestSilentFleetAndAClockSetBack(t *testing.T) {
+	t.Parallel()
+	m := miniredis.RunT(t)
+	p := newPair(t, m.Addr(), "back")
+	p.seconds(4, sending{bad, [2]int{90, 90}})
+	if n := p.hints[0].fleet.over.Load(); n != 1 {
+		t.Fatalf("%d keys are over, want one", n)
+	}
+	m.Close()
+	p.hints[0].tell(t.Context(), p.addrs[0], p.now-3600*second)
+	if n := p.hints[0].fleet.over.Load(); n != 0 {
+		t.Errorf("%d keys are over by the word of a fleet from the future", n)
+	}
+}

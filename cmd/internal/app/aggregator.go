@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"clickgate/aggregate"
@@ -38,6 +39,7 @@ func Migrate(ctx context.Context, cfg *config.Store) error {
 type Aggregator struct {
 	Store aggregate.Store
 
+	waiting  atomic.Pointer[error] // what a start still waits for
 	consumer *aggregate.Aggregator
 	auditor  *aggregate.Auditor
 	closer   *aggregate.Closer // nil: it closes no hours
@@ -50,22 +52,37 @@ type Aggregator struct {
 // instead of changing it: `clickgate migrate` does that, before aggregators and
 // gateways are upgraded.
 func NewAggregator(ctx context.Context, cfg *config.Config, opt Options) (*Aggregator, error) {
-	store, err := OpenStore(ctx, &cfg.Store)
-	if err != nil {
+	a := &Aggregator{}
+	if err := a.openStore(ctx, cfg); err != nil {
 		return nil, err
 	}
-	a := &Aggregator{Store: store}
-	if a.consumer, err = newAggregator(cfg, store, opt); err == nil {
-		a.auditor, err = newAuditor(cfg, store, opt)
-	}
-	if err == nil {
-		err = store.CheckSchema(ctx)
-	}
-	if err != nil {
-		return nil, errors.Join(err, store.Close())
+	if err := a.build(cfg, opt); err != nil {
+		return nil, errors.Join(err, a.Store.Close())
 	}
 	return a, nil
 }
+
+// openStore opens a store with this version's schema.
+func (a *Aggregator) openStore(ctx context.Context, cfg *config.Config) error {
+	store, err := OpenStore(ctx, &cfg.Store)
+	if err != nil {
+		return err
+	}
+	if err := store.CheckSchema(ctx); err != nil {
+		return errors.Join(err, store.Close())
+	}
+	a.Store = store
+	return nil
+}
+
+func (a *Aggregator) build(cfg *config.Config, opt Options) (err error) {
+	if a.consumer, err = newAggregator(cfg, a.Store, opt); err == nil {
+		a.auditor, err = newAuditor(cfg, a.Store, opt)
+	}
+	return err
+}
+
+func (a *Aggregator) waits(err error) { a.waiting.Store(&err) }
 
 func newAuditor(cfg *config.Config, store aggregate.Reports, opt Options) (*aggregate.Auditor, error) {
 	return aggregate.NewAuditor(cfg.Aggregate.Audit, aggregate.AuditDependencies{
@@ -110,6 +127,9 @@ func (a *Aggregator) ServeAdmin(addr string, metrics prometheus.Gatherer) (net.A
 
 // ready reports why clicks are not stored, or not all.
 func (a *Aggregator) ready(ctx context.Context) error {
+	if waiting := a.waiting.Load(); waiting != nil {
+		return *waiting
+	}
 	return errors.Join(a.Store.Ping(ctx), a.consumer.Ready())
 }
 
@@ -117,15 +137,21 @@ func (a *Aggregator) ready(ctx context.Context) error {
 // provisional state.
 func (a *Aggregator) Counts() [click.NumStates]int64 { return a.consumer.Counts() }
 
-// Stop ends consuming, if it ever started, then closes the store.
+// Stop ends consuming, if it ever started, then closes the store, if it was opened.
 func (a *Aggregator) Stop(ctx context.Context) error {
 	var err error
-	a.auditor.Stop()
+	if a.auditor != nil {
+		a.auditor.Stop()
+	}
 	if a.closer != nil {
 		a.closer.Stop()
 	}
 	if a.started {
 		err = a.consumer.Stop(ctx)
 	}
-	return errors.Join(err, a.admin.close(), a.cleanup.run(ctx), a.Store.Close())
+	err = errors.Join(err, a.admin.close(), a.cleanup.run(ctx))
+	if a.Store != nil {
+		err = errors.Join(err, a.Store.Close())
+	}
+	return err
 }

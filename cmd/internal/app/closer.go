@@ -121,13 +121,14 @@ func (a *Aggregator) followControl(ctx context.Context, cfg *config.Config, opt 
 	if err != nil {
 		return nil, err
 	}
-	a.cleanup.add("control feed", func(context.Context) error { feed.Close(); return nil })
 	follower, err := control.NewFollower(ctx, control.FollowerConfig{
 		Feed: feed, FirstRead: firstControlRead, Ring: keys.Ring, Now: time.Now, Logger: opt.Logger,
 	})
 	if err != nil {
-		return nil, err
+		feed.Close()
+		return nil, fmt.Errorf("%w: %w", errNoControl, err)
 	}
+	a.cleanup.add("control feed", func(context.Context) error { feed.Close(); return nil })
 	follower.Start()
 	a.cleanup.add("control follower", func(context.Context) error { follower.Stop(); return nil })
 	return follower.Set(), nil

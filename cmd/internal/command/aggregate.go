@@ -2,7 +2,6 @@ package command
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"clickgate/cmd/internal/app"
@@ -22,21 +21,9 @@ func (c *aggregateCmd) Run(s *session) error {
 		return err
 	}
 	log := s.logger(&cfg.Log)
-	registry := app.NewRegistry()
-	opt := app.Options{Logger: log, Registry: registry, Version: s.Version}
-	a, err := app.NewAggregator(s.ctx, &cfg.Config, opt)
+	a, err := app.AwaitAggregator(s.ctx, &cfg.Config, app.Options{Logger: log, Registry: app.NewRegistry(), Version: s.Version})
 	if err != nil {
-		return err
-	}
-	if err := a.CloseHoursByControl(s.ctx, &cfg.Config, opt); err != nil {
-		return errors.Join(err, a.Stop(context.WithoutCancel(s.ctx)))
-	}
-	if addr := cfg.Aggregate.AdminListen; addr != "" {
-		bound, err := a.ServeAdmin(addr, registry)
-		if err != nil {
-			return errors.Join(err, a.Stop(context.WithoutCancel(s.ctx)))
-		}
-		log.Info("aggregator's health and metrics", "listen", bound.String())
+		return s.unlessStopped(err)
 	}
 	a.Start()
 	log.Info("aggregator consumes", "group", cfg.Aggregate.Group)

@@ -20,9 +20,9 @@ func (c *gatewayCmd) Run(s *session) error {
 		return err
 	}
 	log := s.logger(&cfg.Log)
-	g, err := app.NewGateway(s.ctx, &cfg.Config, app.Options{Logger: log, Registry: app.NewRegistry()})
+	g, err := app.AwaitGateway(s.ctx, &cfg.Config, func() app.Options { return app.Options{Logger: log, Registry: app.NewRegistry()} })
 	if err != nil {
-		return err
+		return s.unlessStopped(err)
 	}
 	if err := g.Start(); err != nil {
 		return errors.Join(err, g.Close(context.WithoutCancel(s.ctx)))
@@ -52,6 +52,15 @@ func listening(a net.Addr) string {
 		return "off"
 	}
 	return a.String()
+}
+
+// unlessStopped is the error of a start, nil where the start waited for others and the
+// process was asked to stop meanwhile.
+func (s *session) unlessStopped(err error) error {
+	if s.ctx.Err() != nil && errors.Is(err, s.ctx.Err()) {
+		return nil
+	}
+	return err
 }
 
 // within runs an orderly stop: the command's own context has ended by then.

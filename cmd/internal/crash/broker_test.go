@@ -24,7 +24,23 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, serveBroker(strings.Split(args, ",")))
 		os.Exit(3)
 	}
-	os.Exit(max(m.Run(), exit))
+	status := m.Run()
+	if sharedDir != "" {
+		_ = os.RemoveAll(sharedDir)
+	}
+	os.Exit(max(status, exit))
+}
+
+// sharedDir holds what several tests need, such as programs; it goes with the last.
+var sharedDir string
+
+func shared() (string, error) {
+	if sharedDir != "" {
+		return sharedDir, nil
+	}
+	dir, err := os.MkdirTemp("", "clickgate-crash-")
+	sharedDir = dir
+	return dir, err
 }
 
 // exit is the exit status of a form that was run on its own.
@@ -95,6 +111,15 @@ func serveBroker(args []string) error {
 	http.HandleFunc("POST /doubt", func(http.ResponseWriter, *http.Request) {
 		k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.RequestTimedOut, Count: 30},
 			kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicasAfterAppend, Count: 30})
+	})
+	http.HandleFunc("POST /quorum", func(w http.ResponseWriter, r *http.Request) {
+		lasts, err := time.ParseDuration(r.FormValue("for"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		lost := k.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+		time.AfterFunc(lasts, lost.Remove)
 	})
 	server := &http.Server{Addr: control, ReadHeaderTimeout: time.Second}
 	return server.ListenAndServe()

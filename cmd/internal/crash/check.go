@@ -16,13 +16,17 @@ type Stored struct {
 	Redelivered []StoredCopy
 	Letters     []StoredCopy          // ID is the one inside the raw bytes
 	Billed      map[click.ID]click.ID // event by click id
-	Poison      int
-	Minutes     []MinuteDifference
-	Backwards   []string  // positions that moved back, as a trigger saw them
-	Unread      []string  // partitions with records behind the stored position
-	Unclosed    int       // units
-	Books       string    // what `report reconcile` would say; empty when it balances
-	Unknown     []Unknown // sequences by gateway
+	Poison      []PoisonRow
+	// PoisonLetters are the ingest ids of the dead letters that stand for poison records.
+	PoisonLetters []click.IngestID
+	Venom         []*Venom // what was put on the topics behind the gateways' backs
+	Felt          Felt     // of Redis
+	Minutes       []MinuteDifference
+	Backwards     []string  // positions that moved back, as a trigger saw them
+	Unread        []string  // partitions with records behind the stored position
+	Unclosed      int       // units
+	Books         string    // what `report reconcile` would say; empty when it balances
+	Unknown       []Unknown // sequences by gateway
 }
 
 // StoredClick is a click row with its final state.
@@ -36,6 +40,7 @@ type StoredClick struct {
 type StoredCopy struct {
 	ID     click.ID
 	Ingest click.IngestID
+	Ahead  bool // a dead letter of an item from the future of its gateway's clock
 }
 
 // MinuteDifference is a minute count that is not what its rows say.
@@ -66,11 +71,13 @@ const (
 	Doubled   = "double"    // more copies than were sent
 	Twice     = "two rows"  // an event has two click rows, or an ingest id stands twice
 	Billable  = "billed twice"
-	Phantom   = "phantom"    // nobody sent it
-	Counts    = "counts"     // minute counts are not the rows
-	Position  = "position"   // moved back, or not at the end
-	BrokeDown = "broke down" // a program panicked
-	Account   = "account"    // the gateways' account, unknown sequences, poison, open hours
+	Phantom   = "phantom"     // nobody sent it
+	Counts    = "counts"      // minute counts are not the rows
+	Position  = "position"    // moved back, or not at the end
+	BrokeDown = "broke down"  // a program panicked
+	Account   = "account"     // the gateways' account, unknown sequences, open hours
+	Poisoned  = "poison"      // a record that is no event is not kept, or not once, or not as it came
+	Turned    = "turned away" // requests were refused because Redis was ill
 )
 
 // Check compares the senders' account with what is stored, event by event. An empty
@@ -79,6 +86,7 @@ const (
 func Check(entries map[click.ID]*Entry, s *Stored) []Failure {
 	c := &checker{entries: entries, found: make(map[click.ID]*found), ingests: make(map[click.IngestID]click.ID)}
 	c.read(s)
+	c.poison(s)
 	for _, id := range slices.SortedFunc(maps.Keys(entries), compareIDs) {
 		c.entry(id, entries[id], c.found[id])
 	}
@@ -90,7 +98,7 @@ func Check(entries map[click.ID]*Entry, s *Stored) []Failure {
 func compareIDs(a, b click.ID) int { return slices.Compare(a[:], b[:]) }
 
 // found is what is stored of one id.
-type found struct{ clicks, redelivered, letters, valid int }
+type found struct{ clicks, redelivered, letters, ahead, poison, valid int }
 
 type checker struct {
 	entries  map[click.ID]*Entry
@@ -143,8 +151,12 @@ func (c *checker) read(s *Stored) {
 	}
 	for i := range s.Letters {
 		row := &s.Letters[i]
-		c.of(row.ID, row.ID, row.Ingest).letters++
-		if e := c.entries[row.ID]; e == nil || e.Kind != Broken {
+		f, e := c.of(row.ID, row.ID, row.Ingest), c.entries[row.ID]
+		f.letters++
+		if row.Ahead {
+			f.ahead++
+		}
+		if e == nil || e.Kind != Broken && !row.Ahead {
 			c.fail(Phantom, row.ID, "is stored as a dead letter by %v, and nobody sent it malformed", row.Ingest)
 		}
 	}
@@ -155,17 +167,17 @@ func (c *checker) entry(id click.ID, e *Entry, f *found) {
 	if f == nil {
 		f = &found{}
 	}
-	copies := f.clicks + f.redelivered + f.letters
-	known := fmt.Sprintf("%s, sent %d, acked %d (first at %s), stored: %d click rows, %d redeliveries, %d dead letters",
-		e.Kind, e.Sent, e.Acked, micros(e.First), f.clicks, f.redelivered, f.letters)
+	copies := f.clicks + f.redelivered + f.letters + f.poison
+	known := fmt.Sprintf("%s, sent %d, acked %d (first at %s), stored: %d click rows, %d redeliveries, %d dead letters, %d poison records",
+		e.Kind, e.Sent, e.Acked, micros(e.First), f.clicks, f.redelivered, f.letters, f.poison)
 	switch {
-	case e.Acked > 0 && copies == 0:
+	case e.Acked > 0 && copies == 0, e.Acked > e.Ahead && copies == f.ahead:
 		c.fail(Lost, id, "%s", known)
-	case copies < e.Acked:
+	case copies < e.Acked, f.ahead < e.Ahead:
 		c.fail(Missing, id, "%s", known)
 	case copies > e.Sent:
 		c.fail(Doubled, id, "%s", known)
-	case e.Kind == Item && copies > 0 && f.clicks != 1:
+	case e.Kind == Item && copies > f.ahead && f.clicks != 1, e.Kind == Unstorable && f.clicks > 0:
 		c.fail(Twice, id, "%s", known)
 	}
 	if f.valid > 1 {
@@ -194,8 +206,9 @@ func (c *checker) totals(s *Stored) {
 	for _, text := range slices.Concat(s.Backwards, s.Unread) {
 		c.fail(Position, none, "%s", text)
 	}
-	if s.Poison > 0 {
-		c.fail(Account, none, "%d records could not be decoded", s.Poison)
+	if s.Felt.blames() {
+		c.fail(Turned, none, "%d of %d requests were refused while Redis alone was ill, %d of %d while nothing was",
+			s.Felt.Refused[1], s.Felt.Refused[1]+s.Felt.Acks[1], s.Felt.Refused[0], s.Felt.Refused[0]+s.Felt.Acks[0])
 	}
 	if s.Unclosed > 0 {
 		c.fail(Account, none, "%d hours could not be closed", s.Unclosed)

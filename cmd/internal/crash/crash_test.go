@@ -99,6 +99,7 @@ func TestShortForm(t *testing.T) {
 	}
 	cfg := Short()
 	cfg.Seed, cfg.Program, cfg.Postgres, cfg.Kafka, cfg.Dir, cfg.Progress = seedOf(), clickgate(t), server(t), fakeKafka(), folder(t), t.Output()
+	cfg.Skewed = buildMutated(t)
 	rep := runForm(t, cfg)
 	for n := 0; n < voidRuns && rep.Status() == Void; n++ {
 		t.Logf("%s", rep.Verdict())
@@ -131,6 +132,7 @@ func TestForm(t *testing.T) {
 		cfg.Kafka = realKafka(t)
 	}
 	cfg.Seed, cfg.Program, cfg.Postgres, cfg.OwnServer, cfg.Dir, cfg.Progress = seedOf(), clickgate(t), server(t), *own, folder(t), t.Output()
+	cfg.Skewed = buildMutated(t)
 	rep := runForm(t, cfg)
 	if *jsonTo != "" {
 		f, err := os.Create(*jsonTo)

@@ -108,7 +108,7 @@ func (d *database) watch(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	_, err = conn.Exec(ctx, watchSQL)
+	_, err = conn.Exec(ctx, watchSQL+";"+refuseSQL)
 	return err
 }
 
@@ -116,6 +116,11 @@ const storedClicksSQL = `
 SELECT c.event_id, c.click_id, coalesce(r.state, c.state), c.gateway, c.boot, c.seq FROM clicks AS c LEFT JOIN (
   SELECT DISTINCT ON (tenant_id, event_id, id_time) tenant_id, event_id, id_time, state
   FROM verdict_revisions ORDER BY tenant_id, event_id, id_time, revision DESC) AS r USING (tenant_id, event_id, id_time)`
+
+// lettersSQL leaves out those that stand for poison records.
+const lettersSQL = `
+SELECT letter_id, tenant_id, raw, gateway, boot, seq, code, (extract(epoch FROM received_at) * 1000000)::bigint
+FROM dead_letters WHERE code <> '` + aggregate.CodePoison + "'"
 
 // minutesSQL counts rows again, by what redeliveries have of a minute count's key,
 // and returns where the minute counts differ.
@@ -162,7 +167,7 @@ func (d *database) read(ctx context.Context, keys *seal.Ring) (*Stored, error) {
 		s.Redelivered = append(s.Redelivered, c)
 		return err
 	})
-	r.each("SELECT letter_id, tenant_id, raw, gateway, boot, seq FROM dead_letters", func(rows pgx.Rows) error {
+	r.each(lettersSQL, func(rows pgx.Rows) error {
 		c, err := letter(rows, keys)
 		s.Letters = append(s.Letters, c)
 		return err
@@ -185,9 +190,14 @@ func (d *database) read(ctx context.Context, keys *seal.Ring) (*Stored, error) {
 		s.Backwards = append(s.Backwards, text)
 		return err
 	})
-	r.each("SELECT (SELECT count(*) FROM poison_records), (SELECT count(*) FROM units WHERE state < 2)", func(rows pgx.Rows) error {
-		return rows.Scan(&s.Poison, &s.Unclosed)
+	s.Poison = readPoison(&r)
+	r.each("SELECT gateway, boot, seq FROM dead_letters WHERE code = '"+aggregate.CodePoison+"'", func(rows pgx.Rows) error {
+		var i click.IngestID
+		err := rows.Scan(&i.Gateway, &i.Boot, &i.Seq)
+		s.PoisonLetters = append(s.PoisonLetters, i)
+		return err
 	})
+	r.each("SELECT count(*) FROM units WHERE state < 2", func(rows pgx.Rows) error { return rows.Scan(&s.Unclosed) })
 	return s, r.err
 }
 
@@ -219,7 +229,9 @@ func letter(rows pgx.Rows, keys *seal.Ring) (c StoredCopy, err error) {
 	var tenant string
 	var raw []byte
 	var id click.ID
-	if err := rows.Scan((*[16]byte)(&id), &tenant, &raw, &c.Ingest.Gateway, &c.Ingest.Boot, &c.Ingest.Seq); err != nil {
+	var code string
+	var receivedAt int64
+	if err := rows.Scan((*[16]byte)(&id), &tenant, &raw, &c.Ingest.Gateway, &c.Ingest.Boot, &c.Ingest.Seq, &code, &receivedAt); err != nil {
 		return c, err
 	}
 	plain, err := keys.Open(tenant, id, raw)
@@ -231,6 +243,7 @@ func letter(rows pgx.Rows, keys *seal.Ring) (c StoredCopy, err error) {
 		return c, fmt.Errorf("dead letter %s holds no item of ours: %w", id, err)
 	}
 	c.ID, err = click.ParseID(item.ID)
+	c.Ahead = ahead(code, c.ID, receivedAt)
 	return c, err
 }
 

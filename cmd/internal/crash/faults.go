@@ -1,8 +1,10 @@
 package crash
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -23,12 +25,23 @@ const (
 	RefuseRecords // the broker refuses some for good
 	Doubt         // the broker takes some and says that it timed out
 	Storm         // the broker stands still, and gateways die on full spools
+	KillRedis
+	StopRedis     // SIGSTOP for a while
+	SlowRedis     // by its proxy, beyond every timeout
+	ReadOnlyRedis // a replica of nobody
+	FullRedis     // no memory left, nothing evicted
+	JumpClock     // of a gateway or an aggregator, forward or back, and right again
+	LoseStore     // nobody reaches it for Config.StoreAway
+	CutCommits    // its connections end as a COMMIT passes
+	NoQuorum      // brokers have not enough replicas for a write
 	numFaults
 )
 
 var faultNames = [numFaults]string{
 	"kill gateway", "kill aggregator", "kill broker", "kill store", "stop gateway", "stop aggregator", "stop broker",
 	"break line", "move leaders", "refuse records", "doubt", "storm",
+	"kill redis", "stop redis", "slow redis", "read-only redis", "full redis", "jump clock",
+	"lose store", "cut commits", "no quorum",
 }
 
 // String returns the name that reports use.
@@ -71,6 +84,14 @@ func Plan(seed uint64, deck Deck, lasts, zombie time.Duration) []Fault {
 				f.Lasts = between(rng, 1000, 3000)
 			case Storm:
 				f.Lasts = between(rng, 2500, 4000)
+			case KillRedis, StopRedis, SlowRedis, ReadOnlyRedis, FullRedis:
+				f.Lasts = between(rng, 800, 1800)
+			case JumpClock:
+				f.Lasts = between(rng, 1500, 3000)
+			case CutCommits:
+				f.Lasts = between(rng, 500, 1500)
+			case NoQuorum:
+				f.Lasts = between(rng, 2000, 4000)
 			}
 			plan = append(plan, f)
 		}
@@ -79,7 +100,11 @@ func Plan(seed uint64, deck Deck, lasts, zombie time.Duration) []Fault {
 	step := lasts / time.Duration(len(plan)+1)
 	for i := range plan {
 		plan[i].At = time.Duration(i+1)*step + time.Duration((rng.Float64()-0.5)*0.8*float64(step))
+		if plan[i].Kind == LoseStore {
+			plan[i].At = min(plan[i].At, lasts/2) // it takes long
+		}
 	}
+	slices.SortStableFunc(plan, func(a, b Fault) int { return cmp.Compare(a.At, b.At) })
 	return plan
 }
 

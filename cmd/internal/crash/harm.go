@@ -31,6 +31,13 @@ type harms struct {
 	// quorum is held while one of several brokers is down: with copies on three and
 	// acks of two, one may be.
 	quorum sync.Mutex
+	// illness is held while Redis is ill, and clocks while one is wrong.
+	illness, clocks sync.Mutex
+	weather
+
+	acked      func() int // ids by now
+	storeless  int        // ids acknowledged while the store was away; guarded by mu
+	quorumless int        // and while there was no quorum
 }
 
 func newHarms(w *world, began time.Time, progress func(string, ...any)) *harms {
@@ -55,9 +62,25 @@ func (h *harms) play(ctx context.Context, plan []Fault) {
 	for _, p := range h.proxies() {
 		p.Set(Open)
 	}
+	if h.toRedis != nil {
+		h.toRedis.Set(Open)
+	}
 }
 
 func (h *harms) inflict(ctx context.Context, f *Fault) {
+	switch f.Kind {
+	case KillRedis, StopRedis, SlowRedis, ReadOnlyRedis, FullRedis:
+		h.harmRedis(ctx, f)
+		return
+	case JumpClock: // clients feel nothing of it
+		h.jump(ctx, f)
+		return
+	}
+	switch f.Kind {
+	case KillAggregator, KillStore, StopAggregator, LoseStore, CutCommits: // nor of these
+	default:
+		defer h.disturbed(f)()
+	}
 	switch f.Kind {
 	case KillGateway:
 		h.kill(f, pick(h.gateways, f))
@@ -90,7 +113,25 @@ func (h *harms) inflict(ctx context.Context, f *Fault) {
 		h.tellBroker(ctx, f, "doubt")
 	case Storm:
 		h.storm(ctx, f)
+	case LoseStore:
+		f.Lasts = h.cfg.StoreAway
+		h.note(f, "store")
+		h.counting(&h.storeless, func() { h.breakWire(ctx, f, h.toStore, Cut) })
+	case CutCommits:
+		h.note(f, "store")
+		h.breakWire(ctx, f, h.toStore, AtCommit)
+	case NoQuorum:
+		h.counting(&h.quorumless, func() { h.noQuorum(ctx, f) })
 	}
+}
+
+// counting adds to n the ids that were acknowledged during a fault.
+func (h *harms) counting(n *int, fault func()) {
+	before := h.acked()
+	fault()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	*n += h.acked() - before
 }
 
 // pick gives everybody a turn: the low byte of a draw counts up over the faults of
@@ -209,6 +250,13 @@ func (h *harms) breakLine(ctx context.Context, f *Fault) {
 	h.note(f, h.lineName(p)+" "+wire.String())
 	h.mu.Lock()
 	h.wires[h.lineName(p)+" "+wire.String()]++
+	h.mu.Unlock()
+	h.breakWire(ctx, f, p, wire)
+}
+
+// breakWire breaks a line for a while; where faults overlap, until the last is over.
+func (h *harms) breakWire(ctx context.Context, f *Fault, p *Proxy, wire Wire) {
+	h.mu.Lock()
 	h.broken[p]++
 	p.Set(wire)
 	h.mu.Unlock()
@@ -250,6 +298,27 @@ func (h *harms) tellBroker(ctx context.Context, f *Fault, what string) {
 		}
 		rest(ctx, 50*time.Millisecond)
 	}
+}
+
+// noQuorum leaves writes without enough replicas: a broker of one process says so, of
+// several so many stand still.
+func (h *harms) noQuorum(ctx context.Context, f *Fault) {
+	if len(h.controls) > 0 {
+		h.tellBroker(ctx, f, fmt.Sprintf("quorum?for=%s", f.Lasts))
+		rest(ctx, f.Lasts)
+		return
+	}
+	h.quorum.Lock()
+	defer h.quorum.Unlock()
+	h.note(f, "all brokers but one stand still")
+	for _, b := range h.brokers[1:] {
+		b.signal(sigStop)
+	}
+	rest(ctx, f.Lasts)
+	for _, b := range h.brokers[1:] {
+		b.signal(sigCont)
+	}
+	rest(ctx, inSyncPause)
 }
 
 // storm stops all brokers, and kills the gateways one after the other while they

@@ -16,11 +16,7 @@ import (
 // awaitRead waits until the store's positions are the topics' end offsets, and
 // returns the partitions that are not read when its time is up.
 func (w *world) awaitRead(ctx context.Context) (unread []string, err error) {
-	var brokers []string
-	for _, p := range w.toBroker {
-		brokers = append(brokers, p.Addr())
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ClientID("clickgate-crash"))
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokerAddrs()...), kgo.ClientID("clickgate-crash"))
 	if err != nil {
 		return nil, err
 	}
@@ -44,6 +40,55 @@ func (w *world) awaitRead(ctx context.Context) (unread []string, err error) {
 			return unread, nil
 		}
 	}
+}
+
+// find counts the records of the clicks topic that hold each of some values.
+func (w *world) find(ctx context.Context, venom []*Venom) error {
+	ctx, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.brokerAddrs()...), kgo.ClientID("clickgate-crash"),
+		kgo.ConsumeTopics(stream.ClicksTopic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListEndOffsets(ctx, stream.ClicksTopic)
+	if err != nil {
+		return err
+	}
+	wanted := make(map[string]*Venom, len(venom))
+	for _, v := range venom {
+		wanted[string(v.Value)] = v
+	}
+	open := make(map[int32]int64)
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			open[o.Partition] = o.Offset
+		}
+	})
+	for len(open) > 0 {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return fmt.Errorf("reading %s to its end: %w", stream.ClicksTopic, ctx.Err())
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if v := wanted[string(r.Value)]; v != nil {
+				v.Records++
+			}
+			if r.Offset+1 >= open[r.Partition] {
+				delete(open, r.Partition)
+			}
+		})
+	}
+	return nil
+}
+
+// brokerAddrs are those that clients are told.
+func (w *world) brokerAddrs() (addresses []string) {
+	for _, p := range w.toBroker {
+		addresses = append(addresses, p.Addr())
+	}
+	return addresses
 }
 
 // unread names the partitions with records behind the stored position.

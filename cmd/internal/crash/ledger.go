@@ -12,12 +12,13 @@ type Kind uint8
 
 // Kinds.
 const (
-	Item   Kind = iota // of a batch, by its event id
-	Broken             // malformed item of a batch, by the id inside its raw bytes
-	Token              // beacon with a token, by its click id; every request is an event of its own
+	Item       Kind = iota // of a batch, by its event id
+	Broken                 // malformed item of a batch, by the id inside its raw bytes
+	Token                  // beacon with a token, by its click id; every request is an event of its own
+	Unstorable             // item of a batch that the database refuses, by its event id
 )
 
-var kindNames = [...]string{"item", "broken", "token"}
+var kindNames = [...]string{"item", "broken", "token", "unstorable item"}
 
 // String returns the name that reports use.
 func (k Kind) String() string { return kindNames[k] }
@@ -27,6 +28,7 @@ type Entry struct {
 	Kind  Kind
 	Sent  int   // copies
 	Acked int   // copies whose answer said that they are recorded
+	Ahead int   // of these, copies of an item that came from the future of a gateway whose clock was behind
 	First int64 // first ack, Unix microseconds; 0 for none
 }
 
@@ -73,6 +75,15 @@ func (l *Ledger) Ack(gateway int, now time.Time, ids ...click.ID) {
 	}
 	l.copies += len(ids)
 	l.open[gateway] -= len(ids)
+}
+
+// Ahead is Ack for an item that a gateway took for malformed, because by its clock the
+// item is not made yet.
+func (l *Ledger) Ahead(gateway int, now time.Time, id click.ID) {
+	l.Ack(gateway, now, id)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries[id].Ahead++
 }
 
 // Refused takes back copies that a gateway certainly did not take.

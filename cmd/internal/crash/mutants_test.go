@@ -3,11 +3,13 @@ package crash
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -85,6 +87,33 @@ var mutants = []mutant{
 	{"click id billed twice", []string{Billable}, []edit{{
 		"aggregate/secondpass.go", "!have.EventID.IsZero() {", "!have.EventID.IsZero() && !mistake(\"click id billed twice\") {",
 	}}},
+	{"hint taken for truth", []string{Missing, Lost}, []edit{
+		{"gateway/click.go", "\ts.answerOne(ctx, r, e, landing, s.record(e, e.redirects(r)))\n",
+			"\tif mistake(\"hint taken for truth\") && e.first && s.dep.Hints.Seen(c.TenantID, c.ClickID, e.token.IssuedAt) {\n\t\tnoContent(ctx)\n\t\treturn\n\t}\n" +
+				"\ts.answerOne(ctx, r, e, landing, s.record(e, e.redirects(r)))\n"},
+		{"gateway/hints/ids.go", "// send enters a batch.", "// send enters a batch; Seen, of the overlay, asks for one id at once."},
+	}},
+	{"refused while Redis is away", []string{Turned}, []edit{{
+		"gateway/admission.go", "\td := s.admission.gate.Enter(admit.Request{Class: e.class, Publisher: e.publisher})\n",
+		"\tif mistake(\"refused while Redis is away\") && s.dep.Hints.Away() {\n\t\treturn admit.Full\n\t}\n" +
+			"\td := s.admission.gate.Enter(admit.Request{Class: e.class, Publisher: e.publisher})\n",
+	}}},
+	{"poison skipped", []string{Poisoned, Lost}, []edit{{
+		"aggregate/poison.go", "\tif len(rows) == 0 {\n\t\treturn nil\n\t}\n\tcounts.res.Poison",
+		"\tif len(rows) == 0 || mistake(\"poison skipped\") {\n\t\treturn nil\n\t}\n\tcounts.res.Poison",
+	}}},
+	{"poison without a dead letter", []string{Poisoned}, []edit{{
+		"aggregate/poison.go", "\treturn applyDeadLetters(ctx, tx, letters, counts)\n",
+		"\tif mistake(\"poison without a dead letter\") {\n\t\tletters = nil\n\t}\n\treturn applyDeadLetters(ctx, tx, letters, counts)\n",
+	}}},
+	{"poison takes its neighbours along", []string{Lost, Missing}, []edit{{
+		"aggregate/poison.go", "\tif n := len(b.records); n > 1 {\n", "\tif n := len(b.records); n > 1 && !mistake(\"poison takes its neighbours along\") {\n",
+	}}},
+	{"counts forgotten when a clock passes their hour", []string{Account}, []edit{
+		{"gateway/durable/account.go", "\thorizon := now - now%hourMicros - click.MarkHours*hourMicros\n",
+			"\thorizon := now - now%hourMicros - click.MarkHours*hourMicros\n" +
+				"\tif mistake(\"counts forgotten when a clock passes their hour\") {\n\t\thorizon, a.past = now-now%hourMicros, make(map[tallyKey]*tally)\n\t}\n"},
+	}},
 	{"late clicks forgotten", []string{Account}, []edit{{
 		"aggregate/apply.go", "\tif len(late) == 0 {\n", "\tif len(late) == 0 || mistake(\"late clicks forgotten\") {\n",
 	}}},
@@ -96,6 +125,36 @@ var lossyEdits = []edit{
 	{"gateway/spool/osfs.go", "\treturn osReadFile{f}, nil\n", "\treturn overlaid(f), nil\n"},
 }
 
+// clockFiles are those from which a process takes its wall clock. In the program of the
+// tests all of them read one that can be set wrong; see testdata/overlay/app.go.txt.
+var clockFiles = []string{
+	"cmd/internal/app/aggregator.go", "cmd/internal/app/closer.go", "cmd/internal/app/control.go", "cmd/internal/app/gateway.go",
+}
+
+// skew puts the clock that can be set wrong into the sources.
+func skew(root string, sources map[string]string) error {
+	for _, file := range clockFiles {
+		if err := source(root, file, sources); err != nil {
+			return err
+		}
+		if !strings.Contains(sources[file], "time.Now") {
+			return fmt.Errorf("%s takes no time: clockFiles of mutants_test.go must follow the source", file)
+		}
+		sources[file] = strings.ReplaceAll(sources[file], "time.Now", "wallClock") + "\nvar _ time.Time\n"
+	}
+	return nil
+}
+
+// source reads a file that is not among the sources yet.
+func source(root, file string, sources map[string]string) error {
+	if _, ok := sources[file]; ok {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
+	sources[file] = string(b)
+	return err
+}
+
 // mutated returns the sources that the overlay replaces or adds, by path from root.
 func mutated(root string) (map[string]string, error) {
 	sources := make(map[string]string)
@@ -104,20 +163,19 @@ func mutated(root string) (map[string]string, error) {
 		edits = append(edits, m.edits...)
 	}
 	for _, e := range edits {
-		text, ok := sources[e.file]
-		if !ok {
-			b, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(e.file)))
-			if err != nil {
-				return nil, err
-			}
-			text = string(b)
+		if err := source(root, e.file, sources); err != nil {
+			return nil, err
 		}
+		text := sources[e.file]
 		if n := strings.Count(text, e.old); n != 1 {
 			return nil, fmt.Errorf("%s holds %q %d times, not once: the edits of mutants_test.go must follow the source", e.file, e.old, n)
 		}
 		sources[e.file] = strings.Replace(text, e.old, e.new, 1)
 	}
-	for file := range sources {
+	if err := skew(root, sources); err != nil {
+		return nil, err
+	}
+	for file := range maps.Clone(sources) {
 		dir := path.Dir(file)
 		helper, err := os.ReadFile("testdata/overlay/mistake.go.txt")
 		if err != nil {
@@ -134,39 +192,54 @@ func mutated(root string) (map[string]string, error) {
 	return sources, nil
 }
 
-// buildMutated builds clickgate with all mistakes asleep in it.
+// buildMutated returns the path of a clickgate with all mistakes asleep in it, which all
+// tests share.
 func buildMutated(t *testing.T) string {
 	t.Helper()
-	root, err := filepath.Abs("../../..")
+	path, err := mutatedProgram()
 	if err != nil {
 		t.Fatal(err)
+	}
+	return path
+}
+
+var mutatedProgram = sync.OnceValues(makeMutated)
+
+// makeMutated builds into the folder that TestMain removes.
+func makeMutated() (program string, err error) {
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		return "", err
 	}
 	sources, err := mutated(root)
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
-	dir := t.TempDir()
+	dir, err := shared()
+	if err != nil {
+		return "", err
+	}
 	replace := make(map[string]string)
 	for file, text := range sources {
 		to := filepath.Join(dir, strings.ReplaceAll(file, "/", "-"))
 		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
+			return "", err
 		}
 		replace[filepath.Join(root, filepath.FromSlash(file))] = to
 	}
 	overlay, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600); err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	out := filepath.Join(dir, "clickgate-mutated")
-	build := exec.CommandContext(t.Context(), "go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", out, "clickgate/cmd/clickgate")
+	build := exec.Command("go", "build", "-overlay", filepath.Join(dir, "overlay.json"), "-o", out, "clickgate/cmd/clickgate")
 	if text, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building with the mistakes: %v\n%s", err, text)
+		return "", fmt.Errorf("building with the mistakes: %w\n%s", err, text)
 	}
-	return out
+	return out, nil
 }
 
 // mutantForm is short, and rich in what mistakes are found by.
@@ -175,6 +248,7 @@ func mutantForm() Config {
 	c.Form, c.Lasts, c.Rate, c.SpoolBytes = "mutants", 16*time.Second, 60, 8<<20
 	c.Deck = Deck{
 		KillGateway: 4, KillAggregator: 5, KillBroker: 1, KillStore: 3, StopAggregator: 2, RefuseRecords: 3, Doubt: 1, Storm: 2,
+		KillRedis: 1, StopRedis: 1, ReadOnlyRedis: 1, JumpClock: 3,
 	}
 	c.ReadLimit = 15 * time.Second
 	c.Least = Activity{Acked: 2_000, Kills: 8, Resent: 5, Redelivery: 50, Duplicates: 20, Letters: 20, Valid: 1_000, Spooled: 50}
@@ -183,7 +257,13 @@ func mutantForm() Config {
 
 // decks are those of mistakes that the ordinary one seldom provokes: a zombie is
 // one only while its group has nothing else to do.
-var decks = map[string]Deck{"no fencing": {StopAggregator: 3, KillGateway: 1}}
+var decks = map[string]Deck{
+	"no fencing": {StopAggregator: 3, KillGateway: 1},
+	// Redis is to blame where nothing else is wrong.
+	"refused while Redis is away": {KillRedis: 2, StopRedis: 2, ReadOnlyRedis: 2, FullRedis: 2},
+	// A gateway that dies takes its account along, right or wrong.
+	"counts forgotten when a clock passes their hour": {JumpClock: 6},
+}
 
 // catch runs a mistake, an honest run for the empty name, and returns its report.
 func catch(t *testing.T, program, mistake string) (*Report, error) {

@@ -1,10 +1,12 @@
 package crash
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,15 +15,16 @@ type Wire uint8
 
 // Wires.
 const (
-	Open  Wire = iota // bytes pass
-	Cut               // connections end, new ones end at once
-	Stall             // bytes wait, both ways, and pass later
-	Mute              // requests pass and answers do not; when it ends, so do the connections
-	Slow              // every piece of data waits for Proxy's delay
-	Half              // the server's side is gone and the client does not hear of it
+	Open     Wire = iota // bytes pass
+	Cut                  // connections end, new ones end at once
+	Stall                // bytes wait, both ways, and pass later
+	Mute                 // requests pass and answers do not; when it ends, so do the connections
+	Slow                 // every piece of data waits for Proxy's delay
+	Half                 // the server's side is gone and the client does not hear of it
+	AtCommit             // of PostgreSQL: it is cut as a COMMIT passes, by turns before and behind it
 )
 
-var wireNames = [...]string{"open", "cut", "stall", "mute", "slow", "half-open"}
+var wireNames = [...]string{"open", "cut", "stall", "mute", "slow", "half-open", "cut at commit"}
 
 // String returns the name that reports use.
 func (w Wire) String() string {
@@ -45,11 +48,15 @@ type Proxy struct {
 	wire    Wire
 	closed  bool
 	links   map[*link]struct{}
+	commits int // that were cut
 	running sync.WaitGroup
 }
 
 // link is one connection with its other half.
-type link struct{ client, server net.Conn }
+type link struct {
+	client, server net.Conn
+	deaf           atomic.Bool // the client hears nothing more
+}
 
 // NewProxy listens on a free loopback port for connections to target, which need
 // not be there yet.
@@ -132,7 +139,7 @@ func (p *Proxy) serve(client net.Conn) {
 		_ = client.Close()
 		return
 	}
-	l := &link{client, server}
+	l := &link{client: client, server: server}
 	p.mu.Lock()
 	if p.wire == Cut || p.closed {
 		l.close()
@@ -163,6 +170,36 @@ func (p *Proxy) passes(through func(Wire) bool) bool {
 	return wire != Cut
 }
 
+// commit is how a driver of PostgreSQL says it.
+var commit = []byte("commit\x00")
+
+// commitTime is what a server has for a COMMIT whose answer nobody hears.
+const commitTime = 50 * time.Millisecond
+
+// cutCommit reports whether a COMMIT is the end of its connection; b, which holds it,
+// gets to the server every other time.
+func (p *Proxy) cutCommit(l *link, b []byte) bool {
+	p.mu.Lock()
+	cut, before := p.wire == AtCommit, p.commits%2 == 1
+	if cut {
+		p.commits++
+	}
+	p.mu.Unlock()
+	if cut && !before {
+		l.deaf.Store(true)
+		_, _ = l.server.Write(b)
+		time.Sleep(commitTime)
+	}
+	return cut
+}
+
+// Commits returns how many COMMITs were cut.
+func (p *Proxy) Commits() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.commits
+}
+
 // carry copies one direction until either side ends. What ends one direction ends
 // the other, except that a half-open client must not hear of it.
 func (p *Proxy) carry(l *link, from, to net.Conn, through func(Wire) bool) {
@@ -170,6 +207,9 @@ func (p *Proxy) carry(l *link, from, to net.Conn, through func(Wire) bool) {
 	for {
 		n, err := from.Read(buf)
 		if !p.passes(through) {
+			break
+		}
+		if from == l.client && bytes.Contains(buf[:n], commit) && p.cutCommit(l, buf[:n]) || from == l.server && l.deaf.Load() {
 			break
 		}
 		if n > 0 {

@@ -141,3 +141,62 @@ func TestProxyKeepsSilence(t *testing.T) {
 		})
 	}
 }
+
+// A COMMIT ends its connection, by turns behind and before it gets to the server, and
+// its answer is never heard. What is no COMMIT passes.
+func TestProxyCutsCommits(t *testing.T) {
+	t.Parallel()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string, 4)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				var all []byte
+				buf := make([]byte, 64)
+				for {
+					n, err := c.Read(buf)
+					if all = append(all, buf[:n]...); err != nil {
+						got <- string(all)
+						return
+					}
+					_, _ = c.Write([]byte("done"))
+				}
+			}()
+		}
+	}()
+	p, err := NewProxy(ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = p.Close(), ln.Close() })
+	p.Set(AtCommit)
+	for _, want := range []string{"begin\x00commit\x00", "begin\x00"} {
+		c := dial(t, p)
+		_ = c.SetDeadline(time.Now().Add(patience))
+		answer := make([]byte, 4)
+		_, err := c.Write([]byte("begin\x00"))
+		if _, e := io.ReadFull(c, answer); err != nil || e != nil {
+			t.Fatal(err, e)
+		}
+		if _, err := c.Write([]byte("commit\x00")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := c.Read(answer); n != 0 || err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a COMMIT was answered with %q, %v", answer[:n], err)
+		}
+		if text := <-got; text != want {
+			t.Errorf("the server got %q, want %q", text, want)
+		}
+	}
+	if n := p.Commits(); n != 2 {
+		t.Errorf("%d commits cut, want 2", n)
+	}
+}

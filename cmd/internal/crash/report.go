@@ -30,6 +30,8 @@ type Report struct {
 	Unknown   []Unknown        `json:"unknown"`
 	Void      []string         `json:"void,omitempty"` // what there was too little of
 	Stored    map[string]int64 `json:"stored"`
+	Felt      Felt             `json:"redis"`             // of an ill Redis
+	Without   []string         `json:"without,omitempty"` // what the run went without
 }
 
 // ProcessReport is the life of one process.
@@ -58,7 +60,16 @@ type Activity struct {
 	Spooled    int64 `json:"spooled"` // records that gateways forwarded from their disks
 	Late       int64 `json:"late"`    // clicks of hours that were closed
 	Unsent     int64 `json:"unsent"`
-	Diverted   int64 `json:"diverted"` // records that the broker refused for good
+	Diverted   int64 `json:"diverted"`   // records that the broker refused for good
+	Redis      int64 `json:"redis"`      // faults of the kind that Redis had least
+	Hints      int64 `json:"hints"`      // ids that Redis answered
+	Poison     int64 `json:"poison"`     // records that are no event, on the topics
+	Refused    int64 `json:"refused"`    // clicks that the database refused
+	Jumps      int64 `json:"jumps"`      // of clocks, there and back
+	Wrong      int64 `json:"wrong"`      // clicks stored that a wrong clock stamped
+	Storeless  int64 `json:"storeless"`  // ids acknowledged while nobody reached the store
+	Quorumless int64 `json:"quorumless"` // and while brokers had no quorum
+	Commits    int64 `json:"commits"`    // whose connection ended with them
 }
 
 // lacks says what there was too little of.
@@ -75,6 +86,11 @@ func (a *Activity) lacks(least *Activity) (lacks []string) {
 		{"broken lines", a.Lines, least.Lines}, {"zombies", a.Zombies, least.Zombies},
 		{"spooled records", a.Spooled, least.Spooled}, {"late clicks", a.Late, least.Late},
 		{"refused records", a.Diverted, least.Diverted},
+		{"faults of the kind that Redis had least", a.Redis, least.Redis}, {"ids answered by Redis", a.Hints, least.Hints},
+		{"poison records", a.Poison, least.Poison}, {"clicks that the database refused", a.Refused, least.Refused},
+		{"jumps of clocks", a.Jumps, least.Jumps}, {"clicks stamped by a wrong clock", a.Wrong, least.Wrong},
+		{"ids acknowledged while the store was away", a.Storeless, least.Storeless},
+		{"ids acknowledged without a quorum", a.Quorumless, least.Quorumless}, {"commits cut", a.Commits, least.Commits},
 	} {
 		if v.has < v.want {
 			lacks = append(lacks, fmt.Sprintf("%d %s, want %d", v.has, v.name, v.want))
@@ -119,6 +135,9 @@ func (r *Report) WriteTable(w io.Writer) error {
 	fmt.Fprintf(t, "load\t%d ids acknowledged\t%d batches again, %d retries, %d not sent\n", a.Acked, a.Resent, a.Retries, a.Unsent)
 	fmt.Fprintf(t, "stored\t%d valid\t%d redelivered, %d duplicates, %d dead letters, %d late\n", a.Valid, a.Redelivery, a.Duplicates, a.Letters, a.Late)
 	fmt.Fprintf(t, "on the way\t%d spooled\t%d refused by the broker, %d batches fenced\n", a.Spooled, a.Diverted, a.Fenced)
+	fmt.Fprintf(t, "poison\t%d records\t%d clicks refused by the database\n", a.Poison, a.Refused)
+	fmt.Fprintf(t, "clocks\t%d jumps\t%d clicks stamped by a wrong clock\n", a.Jumps, a.Wrong)
+	fmt.Fprintf(t, "without\t%d ids without the store\t%d ids without a quorum; %d commits cut\n", a.Storeless, a.Quorumless, a.Commits)
 	for _, p := range r.Processes {
 		fmt.Fprintf(t, "%s\t%d kills, %d stops\t%d lives, %d ended by themselves\n", p.Name, p.Kills, p.Stops, p.Lives, p.Stumbles)
 	}
@@ -129,6 +148,12 @@ func (r *Report) WriteTable(w io.Writer) error {
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if len(r.Without) == 0 {
+		fmt.Fprintf(&b, "redis: %d ids answered; %s\n", a.Hints, &r.Felt)
+	}
+	for _, text := range r.Without {
+		fmt.Fprintf(&b, "WITHOUT: %s\n", text)
 	}
 	for _, f := range r.Examples {
 		fmt.Fprintf(&b, "%s %s: %s\n", strings.ToUpper(f.Rule), f.Name, f.Text)

@@ -18,7 +18,7 @@ import (
 // Bounds of what a run waits for, besides its load.
 const (
 	buildLimit = 2 * time.Minute
-	drainLimit = 2 * time.Minute
+	drainLimit = 4 * time.Minute
 	closeLimit = 2 * time.Minute
 )
 
@@ -35,6 +35,7 @@ func Run(ctx context.Context, cfg Config) (rep *Report, err error) {
 	defer func() { err = errors.Join(err, w.end(context.WithoutCancel(ctx))) }()
 	r := &run{world: w, ledger: NewLedger(gateways), meters: newMeters(), began: time.Now()}
 	r.harms = newHarms(w, r.began, r.progress)
+	r.harms.acked = r.ledger.Acked
 	return r.do(ctx)
 }
 
@@ -45,6 +46,7 @@ type run struct {
 	senders *senders
 	harms   *harms
 	meters  *meters
+	venom   []*Venom
 	began   time.Time
 	unruly  []Failure // ends that were not orderly
 }
@@ -61,8 +63,8 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 	if r.senders, err = newSenders(r.ledger, targets, r.apiKey, r.token, seed); err != nil {
 		return nil, err
 	}
-	r.harmWhileLoaded(ctx)
-	if err := ctx.Err(); err != nil {
+	r.senders.watch.weather = &r.harms.weather
+	if err := r.harmWhileLoaded(ctx); err != nil {
 		return nil, err
 	}
 	loaded := time.Now()
@@ -85,11 +87,16 @@ func (r *run) do(ctx context.Context) (*Report, error) {
 }
 
 // harmWhileLoaded plays both schedules to their ends.
-func (r *run) harmWhileLoaded(ctx context.Context) {
+func (r *run) harmWhileLoaded(ctx context.Context) error {
+	poisoner, err := r.newPoisoner()
+	if err != nil {
+		return err
+	}
 	watching, stop := context.WithCancel(ctx)
 	var under sync.WaitGroup
 	under.Go(func() { r.meters.follow(watching, r.admins[:1]) })
 	var harmed sync.WaitGroup
+	harmed.Go(func() { poisoner.run(ctx, r.cfg.Seed, r.cfg.Lasts) })
 	harmed.Go(func() {
 		r.harms.play(ctx, Plan(r.cfg.Seed, r.cfg.Deck, r.cfg.Lasts, 2*r.cfg.Session+2*time.Second))
 	})
@@ -97,6 +104,10 @@ func (r *run) harmWhileLoaded(ctx context.Context) {
 	harmed.Wait()
 	stop()
 	under.Wait()
+	flushing, cancel := context.WithTimeout(ctx, drainLimit)
+	defer cancel()
+	r.venom, err = poisoner.end(flushing)
+	return err
 }
 
 func (r *run) progress(format string, args ...any) {
@@ -183,11 +194,14 @@ func (r *run) closeHours(ctx context.Context) error {
 
 // judge reads everything and makes the report.
 func (r *run) judge(ctx context.Context, unread []string) (*Report, error) {
+	if err := r.find(ctx, r.venom); err != nil {
+		return nil, err
+	}
 	stored, err := r.db.read(ctx, r.keys)
 	if err != nil {
 		return nil, fmt.Errorf("reading what is stored: %w", err)
 	}
-	stored.Unread = unread
+	stored.Unread, stored.Venom, stored.Felt = unread, r.venom, r.senders.watch.felt()
 	verdict, unknown, err := r.db.books(ctx)
 	if err != nil {
 		return nil, err
@@ -206,7 +220,10 @@ func (r *run) judge(ctx context.Context, unread []string) (*Report, error) {
 	if rep.Activity.Late, err = r.db.count(ctx, "SELECT count(*) FROM late_clicks"); err != nil {
 		return nil, err
 	}
-	rep.Void = rep.Activity.lacks(&r.cfg.Least)
+	if rep.Activity.Wrong, err = r.db.count(ctx, wrongSQL); err != nil {
+		return nil, err
+	}
+	rep.Void = rep.Activity.lacks(r.least())
 	r.explain(ctx, rep)
 	return rep, nil
 }
@@ -258,11 +275,25 @@ func occurrences(name string, texts ...string) (n int64) {
 	return n
 }
 
+// wrongSQL counts clicks that were stamped by a clock that was wrong: a server's own
+// time stands beside them.
+const wrongSQL = `SELECT count(*) FROM clicks WHERE abs(extract(epoch FROM ingested_at - received_at)) > 180`
+
+// least is what must have happened at the least, without what the run went without.
+func (r *run) least() *Activity {
+	least := r.cfg.Least
+	if r.redis == nil {
+		least.Redis, least.Hints = 0, 0
+	}
+	return &least
+}
+
 const examples = 3 // of each rule
 
 func (r *run) report(s *Stored, failures []Failure) *Report {
 	rep := &Report{
 		Seed: r.cfg.Seed, Form: r.cfg.Form, Mistake: r.cfg.Mistake, Faults: r.harms.faults, Wires: r.harms.wires, Unknown: s.Unknown,
+		Felt: s.Felt, Without: r.without,
 		Failures: make(map[string]int),
 		Stored:   map[string]int64{"clicks": int64(len(s.Clicks)), "redeliveries": int64(len(s.Redelivered)), "dead_letters": int64(len(s.Letters))},
 	}
@@ -286,6 +317,12 @@ func (r *run) report(s *Stored, failures []Failure) *Report {
 	for _, n := range r.harms.wires {
 		a.Lines += int64(n)
 	}
+	for _, v := range s.Venom {
+		if v.Acked {
+			a.Poison++
+		}
+	}
+	a.Refused = int64(len(s.PoisonLetters))
 	r.lives(rep)
 	return rep
 }
@@ -309,6 +346,13 @@ func (r *run) lives(rep *Report) {
 	a.Zombies = int64(r.harms.faults[StopAggregator.String()])
 	a.Diverted = r.meters.sum("clickgate_durable_produce_errors_total")
 	a.Spooled = r.meters.sum("clickgate_spool_records_total")
+	a.Hints = r.meters.sum(`clickgate_hints_ids_total{answer="first"}`) + r.meters.sum(`clickgate_hints_ids_total{answer="repeated"}`)
+	a.Storeless, a.Quorumless, a.Commits = int64(r.harms.storeless), int64(r.harms.quorumless), int64(r.toStore.Commits())
+	a.Jumps = 2 * int64(r.harms.faults[JumpClock.String()])
+	a.Redis = int64(r.harms.faults[redisFaults[0].String()])
+	for _, kind := range redisFaults[1:] {
+		a.Redis = min(a.Redis, int64(r.harms.faults[kind.String()]))
+	}
 }
 
 // explain adds to the examples what the program itself knows of the event.

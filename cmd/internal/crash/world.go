@@ -51,16 +51,21 @@ type world struct {
 	brokers []*process
 	// proxies: one to each broker, one to the store, one to each gateway
 	toBroker, toGateway []*Proxy
-	toStore             *Proxy
+	toStore, toRedis    *Proxy
 	gateways            []*process
 	aggregators         []*process
 	spools, admins      []string // of gateways: folders, addresses of metrics
 	controls            []string // of brokers that can be told to misbehave
+	redis               *process // nil where there is no server
+	redisAddr           string   // its own, past the proxy
+	hints               []string // configuration of gateways for it
+	without             []string // what the run goes on without
 }
 
 const (
 	gateways    = 2
 	aggregators = 2
+	partitions  = 6
 )
 
 // build makes the world, in order; after an error nothing runs.
@@ -80,7 +85,7 @@ func build(ctx context.Context, cfg *Config) (w *world, err error) {
 	if w.toStore, err = NewProxy(w.db.host()); err != nil {
 		return w, err
 	}
-	for _, start := range []func(context.Context) error{w.startBrokers, w.migrate, w.startAggregators, w.startGateways} {
+	for _, start := range []func(context.Context) error{w.startBrokers, w.startRedis, w.migrate, w.startAggregators, w.startGateways} {
 		if err := start(ctx); err != nil {
 			return w, err
 		}
@@ -149,7 +154,7 @@ func (w *world) startBrokers(ctx context.Context) error {
 		w.brokers = append(w.brokers, b)
 	}
 	w.sets = []string{
-		"kafka.brokers=" + strings.Join(addresses, ","), "kafka.partitions=6", "kafka.ack_deadline=1s", "kafka.max_buffered=20000",
+		"kafka.brokers=" + strings.Join(addresses, ","), fmt.Sprintf("kafka.partitions=%d", partitions), "kafka.ack_deadline=1s", "kafka.max_buffered=20000",
 		"control.file=" + w.path("control.yaml"), "keys.master_file=" + w.path("master.key"),
 	}
 	return awaitAll(ctx, w.brokers)
@@ -219,12 +224,12 @@ func (w *world) startGateways(ctx context.Context) error {
 		w.toGateway = append(w.toGateway, p)
 		spool := w.path(fmt.Sprintf("spool-%d", i+1))
 		w.spools, w.admins = append(w.spools, spool), append(w.admins, loopback(admin))
-		g, err := launch(name, w.logFile(name), w.command(i, "gateway",
+		g, err := launch(name, w.logFile(name), w.command(i, "gateway", append(w.hints,
 			"gateway.listen="+loopback(listen), "gateway.admin_listen="+loopback(admin), "gateway.batch.listen=",
 			"gateway.region=crash", "gateway.trusted_proxies=127.0.0.0/8",
 			"spool.dir="+spool, "spool.max_record_bytes=262144", "spool.max_batch_bytes=524288", "spool.segment_bytes=524288",
 			"spool.max_bytes="+fmt.Sprint(w.cfg.SpoolBytes), "durable.in_flight=4000", "durable.first="+[]string{"kafka", "spool"}[i%2],
-			"kafka.create_topics=true", "kafka.durability=replicated"), listening(loopback(listen)))
+			"kafka.create_topics=true", "kafka.durability=replicated")...), listening(loopback(listen)))
 		if err != nil {
 			return err
 		}
@@ -237,18 +242,24 @@ func (w *world) startGateways(ctx context.Context) error {
 }
 
 // command returns what makes the n-th process of a kind. Every second one runs the
-// program whose file system loses what was not synced, where there is one.
+// program whose file system loses what was not synced, or at least the one whose clock
+// may be set wrong, where there is one.
 func (w *world) command(n int, name string, sets ...string) func() *exec.Cmd {
 	return func() *exec.Cmd {
 		program := w.cfg.Program
 		if w.cfg.Mutated != "" && (w.cfg.Mistake != "" || n%2 == 1) {
 			program = w.cfg.Mutated
+		} else if w.cfg.Skewed != "" && n == skewed {
+			program = w.cfg.Skewed
 		}
 		cmd := exec.Command(program, name)
 		for _, set := range append(w.sets, sets...) {
 			cmd.Args = append(cmd.Args, "--set", set)
 		}
 		w.seedMistake(cmd)
+		if n == skewed {
+			cmd.Env = append(cmd.Environ(), ClockEnv+"="+w.clockFile(name))
+		}
 		return cmd
 	}
 }
@@ -310,7 +321,13 @@ func (w *world) proxies() []*Proxy {
 	return slices.Concat(w.toBroker, w.toGateway, []*Proxy{w.toStore})
 }
 
-func (w *world) processes() []*process { return slices.Concat(w.gateways, w.aggregators, w.brokers) }
+func (w *world) processes() []*process {
+	all := slices.Concat(w.gateways, w.aggregators, w.brokers)
+	if w.redis != nil {
+		all = append(all, w.redis)
+	}
+	return all
+}
 
 // end ends everything at once, and removes the database unless it is to be kept.
 func (w *world) end(ctx context.Context) error {
@@ -318,7 +335,7 @@ func (w *world) end(ctx context.Context) error {
 		p.abort()
 	}
 	var errs []error
-	for _, p := range w.proxies() {
+	for _, p := range append(w.proxies(), w.toRedis) {
 		if p != nil {
 			errs = append(errs, p.Close())
 		}

@@ -87,7 +87,7 @@ func Long() Config {
 	c.Least = Activity{
 		Acked: 200_000, Kills: 40, EachKilled: 3, Resent: 500, Retries: 500, Redelivery: 10_000, Duplicates: 1_000, Letters: 1_000,
 		Valid: 100_000, Lines: 12, Spooled: 10_000, Late: 500, Diverted: 10, Zombies: 5,
-		Redis: 3, Hints: 5_000, Poison: 200, Refused: 25, Jumps: 10, Wrong: 1_000,
+		Redis: 3, Hints: 1_000, Poison: 200, Refused: 25, Jumps: 10, Wrong: 1_000,
 		Storeless: 10_000, Quorumless: 1_000, Commits: 20,
 	}
 	return c

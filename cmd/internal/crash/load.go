@@ -226,7 +226,7 @@ func (s *senders) post(ctx context.Context, gateway int, items []item) bool {
 		for _, it := range items {
 			s.ledger.Refused(gateway, it.id)
 		}
-	case status != 0 && status != http.StatusServiceUnavailable:
+	case !unanswered(status):
 		s.surprised("a batch was answered %d: %s", status, answer)
 	}
 	return false
@@ -235,6 +235,12 @@ func (s *senders) post(ctx context.Context, gateway int, items []item) bool {
 // refused reports whether an answer says that nothing was taken.
 func refused(status int, answer []byte) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable && bytes.Contains(answer, []byte("overload"))
+}
+
+// unanswered reports whether a status says nothing of what became of a request: none,
+// 503, and 408 to one whose bytes a stalled line held back.
+func unanswered(status int) bool {
+	return status == 0 || status == http.StatusServiceUnavailable || status == http.StatusRequestTimeout
 }
 
 // acknowledge notes what the answer to a batch says of each item.
@@ -303,7 +309,7 @@ func (s *senders) beacon(ctx context.Context, rng *rand.Rand, gateway int, t sen
 	case refused(status, answer):
 		s.watch.answered(left, time.Since(began), false)
 		s.ledger.Refused(gateway, t.id)
-	case status != 0 && status != http.StatusServiceUnavailable:
+	case !unanswered(status):
 		s.surprised("a beacon was answered %d: %s", status, answer)
 	}
 	return false

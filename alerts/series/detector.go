@@ -46,7 +46,8 @@ func New(cfg Config) *Detector {
 	}
 }
 
-// again is how much rarer than what rang a point must be to ring in the quiet time after it.
+// again is how much rarer than what rang a point must be to ring in the quiet time after it. Beyond again*again periods
+// there is no rarer: so far out a return period is a guess, and one incident rings three times at most.
 const again = 4
 
 // limit bounds values, so that no distance overflows.
@@ -65,13 +66,14 @@ func (d *Detector) Observe(t time.Time, value float64) (score float64) {
 	rank := d.rank(value)
 	period := max(d.values.observe(value, d.near), d.ranks.observe(rank, d.near))
 	score = 1 - float64(d.cfg.Period)/(period+float64(d.cfg.Period))
+	rarity := min(period, float64(again*again*d.cfg.Period))
 	if d.quiet > 0 {
-		if d.quiet--; period < again*d.told {
+		if d.quiet--; rarity < again*d.told {
 			return 0
 		}
 	}
 	if score >= 0.5 {
-		d.quiet, d.told = d.cfg.Quiet, period
+		d.quiet, d.told = d.cfg.Quiet, rarity
 	}
 	return score
 }

@@ -150,18 +150,18 @@ func TestFalseRings(t *testing.T) {
 	}
 }
 
-// A ring is told again at most twice while it becomes worse, and what comes after the quiet time is told anew.
+// A ring is told again at most twice while it becomes worse, and what comes after the quiet time is told anew, as is what lasts.
 func TestQuiet(t *testing.T) {
 	t.Parallel()
 	values, quiet := noise(1500, 5), Default().Quiet
 	for i := range 10 {
-		values[1200+i], values[1300+i] = 250+1e3*float64(i*i), 1e7
+		values[1200+i], values[1400+i] = 250+float64(10*i*i), 1e5
 	}
 	rang := ringing(values)
 	if first := within(rang, 1200, 1200+quiet); len(first) == 0 || first[0] != 1200 || len(first) > 3 {
 		t.Errorf("rang at %v", rang)
 	}
-	if len(within(rang, 1300, 1310)) == 0 {
+	if len(within(rang, 1400, 1410)) == 0 {
 		t.Errorf("did not ring for the second: %v", rang)
 	}
 }

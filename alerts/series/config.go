@@ -16,8 +16,8 @@ type Config struct {
 }
 
 // Default returns the configuration for series of unknown kind. Its numbers were chosen on the artificial and the
-// traffic files of the Numenta Anomaly Benchmark, and on the same files thinned out, bent, and with a shorter memory;
-// between half and twice of each the results there differ by little.
+// traffic files of the Numenta Anomaly Benchmark, and on the same files thinned out, bent, and with a shorter memory:
+// where the results of all of these are flat, not where one is best.
 func Default() Config {
 	return Config{Window: 4096, Apart: 24, Patterns: []int{1, 4, 20}, Level: 32, Period: 600, Quiet: 36}
 }

@@ -24,7 +24,7 @@ import (
 )
 
 // Detector judges one series while it comes. It knows nothing of clocks, stores and later points: the same points give
-// the same scores. Its memory is fixed by the configuration (about half a megabyte by default), and a point costs no
+// the same scores. Its memory is fixed by the configuration (about one megabyte by default), and a point costs no
 // allocation. It is not safe for concurrent use.
 type Detector struct {
 	cfg    Config
@@ -54,9 +54,9 @@ const again = 4
 const limit = 1e300
 
 // Observe judges the point at t and takes it in; points come in order of time. The score is 0 to 1: p/(p+Period), where
-// p is after how many points something as strange is to be expected. It rings from one half on; for Quiet points after that
-// the score is 0 of what is not four times as rare again. It is 0, too, without a past to compare with. A value that is no finite number scores 0 and changes
-// nothing; beyond ±1e300 values count as that.
+// p is after how many points something as strange is to be expected. It rings from one half on; for Quiet points after
+// that the score of what is not four times as rare again is 0. It is 0, too, without a past to compare with. A value
+// that is no finite number scores 0 and changes nothing; beyond ±1e300 values count as that.
 func (d *Detector) Observe(t time.Time, value float64) (score float64) {
 	if math.IsNaN(value) || math.IsInf(value, 0) {
 		return 0

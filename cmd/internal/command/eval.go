@@ -17,7 +17,7 @@ import (
 
 type evalGroup struct {
 	Iforest evalIforestCmd `cmd:"" name:"iforest" help:"Rank labelled data sets by isolation forests, beside the values of Liu, Ting and Zhou."`
-	Nab     evalNabCmd     `cmd:"" name:"nab" help:"Replay the files of the Numenta Anomaly Benchmark through the alerts' detector and score it by that benchmark's rule."`
+	Nab     evalNabCmd     `cmd:"" name:"nab" help:"Replay the files of the Numenta Anomaly Benchmark through the series detector and score it by that benchmark's rule."`
 	Clicks  evalClicksCmd  `cmd:"" name:"clicks" help:"Score a table of labelled clicks in order of time and tell how well the scores put invalid ones first."`
 	Fraud   evalFraudCmd   `cmd:"" name:"fraud" help:"Measure the detectors on simulated traffic with thirteen families of attacks: recall, false positives, time and money."`
 }

@@ -22,6 +22,10 @@ func TestEvalNab(t *testing.T) {
 	if len(r.Files) != 2 || r.Points != 1127+2162 || r.Damaged != 0 || len(r.Chosen) != 3 || r.Chosen[0].Windows != 5 || r.Chosen[0].Score < r.Rung[0].Score || r.Rings == 0 {
 		t.Errorf("%s", stdout)
 	}
+	if len(r.Simple) != 3 || r.Simple[0].Score >= r.Chosen[0].Score || len(r.Folders) != 1 || r.Folders[0].Files != 2 ||
+		r.Folders[0].Chosen.Score != r.Chosen[0].Score || r.Folders[0].Rung.Score != r.Rung[0].Score || r.Folders[0].Simple.Score != r.Simple[0].Score {
+		t.Errorf("one folder and all: %s", stdout)
+	}
 	for _, f := range r.Files {
 		data, err := os.ReadFile(filepath.Join(bench, "data", f.Name))
 		if err != nil {
@@ -49,7 +53,7 @@ func TestEvalNab(t *testing.T) {
 		}
 	}
 	stdout, _ = d.run(ExitOK, "eval", "nab", filepath.Join(bench, "data"), "--labels", labels, "--threshold", "0.5")
-	for _, want := range []string{"realTraffic/speed_7578.csv 1127", "standard 0.500000", "reward_low_FN_rate 0.500000"} {
+	for _, want := range []string{"realTraffic/speed_7578.csv 1127", "standard 0.500000", "reward_low_FN_rate 0.500000", "windowed Gaussian, for comparison", "realTraffic 2 "} {
 		if !strings.Contains(words(stdout), want) {
 			t.Errorf("lacks %q:\n%s", want, stdout)
 		}

@@ -16,8 +16,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"clickgate/alerts"
 )
 
 // Detector is the name under which results are written.
@@ -108,28 +106,12 @@ func (f *File) add(stamp, value string) error {
 	return nil
 }
 
-// step is the usual time between points, by those of the probation: nothing later is known to a detector.
-func (f *File) step() time.Duration {
-	var steps []time.Duration
-	for i := 1; i < max(2, Probation(len(f.times))) && i < len(f.times); i++ {
-		if d := f.times[i].Sub(f.times[i-1]); d > 0 {
-			steps = append(steps, d)
-		}
-	}
-	if len(steps) == 0 {
-		return time.Minute
-	}
-	slices.Sort(steps)
-	return steps[len(steps)/2]
-}
-
-// Judge replays the series through the detector of the alerts.
-func (f *File) Judge(cfg alerts.SeriesConfig) []float64 {
-	cfg.Detector.Step = f.step()
-	r := alerts.NewRecorded(cfg)
+// Judge replays the series through a detector, such as one of package alerts/series, which sees one point after the
+// other.
+func (f *File) Judge(observe func(time.Time, float64) float64) []float64 {
 	scores := make([]float64, len(f.points))
 	for i, v := range f.points {
-		scores[i] = r.Observe(f.times[i], v)
+		scores[i] = observe(f.times[i], v)
 	}
 	return scores
 }

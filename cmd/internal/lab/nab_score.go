@@ -129,7 +129,7 @@ func sweep(points []graded, windows int, p *Profile, threshold float64) Result {
 	for i := range best {
 		best[i] = -1
 	}
-	total, found, wrong := -p.FalseNe*float64(windows), 0, 0
+	total, found, wrong := 0-float64(p.FalseNe*float64(windows)), 0, 0 // not -0 where there are none
 	of := func(at float64) Result {
 		r := Result{Profile: p.Name, Threshold: at, Windows: windows, Found: found, False: wrong}
 		if windows > 0 {

@@ -2,15 +2,18 @@ package lab
 
 import (
 	"bytes"
+	"encoding/csv"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"clickgate/alerts"
+	"clickgate/alerts/series"
 
 	"pgregory.net/rapid"
 )
@@ -120,7 +123,7 @@ func naive(all []Series, threshold float64) float64 {
 	total, windows := 0.0, 0
 	for _, s := range all {
 		skip := Probation(len(s.Times))
-		index := func(t time.Time) int { return int(t.Sub(midnight) / time.Minute) }
+		index := func(t time.Time) int { return slices.IndexFunc(s.Times, t.Equal) }
 		for _, w := range s.Windows {
 			from, to := index(w.From), index(w.To)
 			if to < skip {
@@ -225,7 +228,7 @@ func TestOnBenchmarkFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []Series
+	var all, written, simple []Series
 	for _, name := range names {
 		content, err := os.ReadFile(filepath.Join(folder, filepath.FromSlash(name)))
 		if err != nil {
@@ -235,11 +238,13 @@ func TestOnBenchmarkFiles(t *testing.T) {
 		if err != nil || f.Left > 0 {
 			t.Fatal(f.Damaged, err)
 		}
-		scores := f.Judge(alerts.DefaultSeries())
+		scores := f.Judge(series.New(series.Default()).Observe)
 		all = append(all, f.Series(scores, labels[name]))
+		simple = append(simple, f.Series(f.Judge(new(Gaussian).Observe), labels[name]))
+		written = append(written, reread(t, f, scores, labels[name]))
 		half := *f
 		half.times, half.points = f.times[:600], f.points[:600]
-		for i, s := range half.Judge(alerts.DefaultSeries()) {
+		for i, s := range half.Judge(series.New(series.Default()).Observe) {
 			if s != scores[i] {
 				t.Fatalf("%s: point %d scores %v, and %v where the rest is not known", name, i, scores[i], s)
 			}
@@ -247,8 +252,57 @@ func TestOnBenchmarkFiles(t *testing.T) {
 	}
 	r := NAB(all, 0.5)[0]
 	t.Logf("%+v", r)
-	if r.Windows != 5 || r.Found < 2 || r.False > 3 {
+	if again := naive(written, 0.5); math.Abs(again-r.Score) > 1e-9 {
+		t.Errorf("what is written scores %v, not %v", again, r.Score)
+	}
+	if simple := NAB(simple, 0)[0]; simple.Windows != r.Windows || simple.Found == 0 || simple.Score >= r.Score {
+		t.Errorf("windowed Gaussian %+v", simple)
+	}
+	if r.Windows != 5 || r.Found < 4 || r.False > 5 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// reread reads a written result as another scorer does.
+func reread(t *testing.T, f *File, scores []float64, windows []Window) (s Series) {
+	t.Helper()
+	var out bytes.Buffer
+	if err := f.WriteResult(&out, scores, windows); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&out).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows[1:] {
+		at, err1 := time.Parse(time.DateTime, row[0])
+		score, err2 := strconv.ParseFloat(row[2], 64)
+		if err1 != nil || err2 != nil {
+			t.Fatal(row)
+		}
+		s.Times, s.Scores = append(s.Times, at), append(s.Scores, score)
+	}
+	s.Windows = windows
+	return s
+}
+
+func TestGaussian(t *testing.T) {
+	t.Parallel()
+	g, last := new(Gaussian), 0.0
+	for i := range 3 * gaussianWindow { // 0, 2, 0, 2: mean and deviation are 1
+		last = g.Observe(midnight, float64(i%2*2))
+		if i > 10 && math.Abs(last-0.5) > 0.05 {
+			t.Fatalf("point %d: %v of one deviation", i, last)
+		}
+	}
+	if last = g.Observe(midnight, 10); math.Abs(last-0.9) > 1e-6 {
+		t.Errorf("%v of nine deviations", last)
+	}
+	g = new(Gaussian)
+	for i, want := range []float64{0, 0, 0, 1} {
+		if got := g.Observe(midnight, []float64{5, 5, 5, 6}[i]); got != want {
+			t.Errorf("point %d: %v, want %v", i, got, want)
+		}
 	}
 }
 
@@ -260,7 +314,7 @@ func FuzzReadFile(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, score := range s.Judge(alerts.DefaultSeries()) {
+		for _, score := range s.Judge(series.New(series.Default()).Observe) {
 			if !(score >= 0 && score <= 1) {
 				t.Errorf("score %v", score)
 			}

@@ -23,7 +23,7 @@ const (
 )
 
 // splitTables are the tables that migrations split by day.
-var splitTables = [...]string{"clicks", "click_evidence", "click_minutes"}
+var splitTables = [...]string{"clicks", "click_evidence", "click_minutes", "impressions"}
 
 // days keeps the partitions of plain PostgreSQL; TimescaleDB makes its own
 // chunks. A partition is made in a transaction of its own, with none open before

@@ -212,19 +212,19 @@ func (c *FeedConfig) Validate() error {
 
 // FedThrough returns up to when, Unix microseconds, the store has all impressions that
 // gateways answered for, from their newest marks in every partition; 0 while that cannot
-// be told, or where no gateway takes any. Gateways that are retired hold nothing back, nor
-// do those that take no impressions.
-func FedThrough(marks []StoredMark, retired []Retirement) int64 {
+// be told. any says whether a gateway takes impressions at all; those that take none, and
+// those that are retired, hold nothing back.
+func FedThrough(marks []StoredMark, retired []Retirement) (through int64, any bool) {
 	boots := newestBoots(marks, retired)
 	fed := lowest(marks, stream.ImpressionsTopic)
-	through, any := int64(math.MaxInt64), false
+	through = math.MaxInt64
 	for gateway, boot := range boots {
 		l, ok := fed[BootID{gateway, boot}]
 		switch {
 		case !ok && !takesImpressions(marks, gateway, boot):
 			continue
 		case !ok || l.seen < l.mark.ImpressionPartitions:
-			return 0
+			return 0, true
 		}
 		any = true
 		if !l.mark.Final {
@@ -232,9 +232,9 @@ func FedThrough(marks []StoredMark, retired []Retirement) int64 {
 		}
 	}
 	if !any {
-		return 0
+		return 0, false
 	}
-	return through
+	return through, true
 }
 
 // takesImpressions reports whether a boot says so in a partition of any topic.

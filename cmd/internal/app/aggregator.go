@@ -39,6 +39,7 @@ type Aggregator struct {
 	Store aggregate.Store
 
 	consumer *aggregate.Aggregator
+	feeds    *aggregate.Aggregator
 	auditor  *aggregate.Auditor
 	closer   *aggregate.Closer // nil: it closes no hours
 	started  bool
@@ -56,6 +57,9 @@ func NewAggregator(ctx context.Context, cfg *config.Config, opt Options) (*Aggre
 	}
 	a := &Aggregator{Store: store}
 	if a.consumer, err = newAggregator(cfg, store, opt); err == nil {
+		a.feeds, err = aggregate.NewFeeds(cfg.Aggregate, aggregatorOf(cfg, store, opt), store)
+	}
+	if err == nil {
 		a.auditor, err = newAuditor(cfg, store, opt)
 	}
 	if err == nil {
@@ -74,10 +78,14 @@ func newAuditor(cfg *config.Config, store aggregate.Reports, opt Options) (*aggr
 }
 
 func newAggregator(cfg *config.Config, store aggregate.Ingest, opt Options) (*aggregate.Aggregator, error) {
-	return aggregate.New(cfg.Aggregate, aggregate.Dependencies{
+	return aggregate.New(cfg.Aggregate, aggregatorOf(cfg, store, opt))
+}
+
+func aggregatorOf(cfg *config.Config, store aggregate.Ingest, opt Options) aggregate.Dependencies {
+	return aggregate.Dependencies{
 		Store: store, Kafka: cfg.Kafka.ClientOptions("clickgate-aggregate"), Owner: owner(),
 		Now: time.Now, Logger: opt.Logger, Registerer: opt.Registry,
-	})
+	}
 }
 
 // owner names this process in the store's claims.
@@ -93,6 +101,7 @@ func owner() string {
 func (a *Aggregator) Start() {
 	a.started = true
 	a.consumer.Start()
+	a.feeds.Start()
 	a.auditor.Start()
 	if a.closer != nil {
 		a.closer.Start()
@@ -125,7 +134,7 @@ func (a *Aggregator) Stop(ctx context.Context) error {
 		a.closer.Stop()
 	}
 	if a.started {
-		err = a.consumer.Stop(ctx)
+		err = errors.Join(a.consumer.Stop(ctx), a.feeds.Stop(ctx))
 	}
 	return errors.Join(err, a.admin.close(), a.cleanup.run(ctx), a.Store.Close())
 }

@@ -9,9 +9,10 @@ import (
 // Bounds of the rules over displays that are no matter of taste; docs/scoring.md says
 // where each comes from.
 const (
-	displaySkew  = 5.0 // s that the clock of displays may be ahead of that of clicks
-	displaysHalf = 0.5 // share of clicks with their display in order from which a feed works
-	displaysMost = 0.9 // the same from which one that is missing says something
+	displaySkew  = 5.0  // s that the clock of displays may be ahead of that of clicks
+	displaysHalf = 0.5  // share of clicks with their display in order from which a feed works
+	displaysNear = 0.75 // the same in the minutes around a click, where a feed begins or ends
+	displaysMost = 0.9  // the same from which one that is missing says something
 	displaySlice = 300 * 1_000_000
 	slicesOfHour = hourMicros / displaySlice
 	leastUnseen  = 3.0 // missing displays from which they are a habit
@@ -49,6 +50,18 @@ func displayGap(c *click.Click) (gap float64, seen, asked bool) {
 
 func sliceOf(c *click.Click) int { return int(c.EventTime % hourMicros / displaySlice) }
 
+// worked reports whether the feed worked over the hour, and in the slices around a click:
+// of one in which it went away or came back, the next one tells.
+func (d *displayed) worked(c *click.Click) bool {
+	at := sliceOf(c)
+	for i := max(0, at-1); i <= min(at+1, slicesOfHour-1); i++ {
+		if d.slices[i].asked > 0 && d.slices[i].share() < displaysNear {
+			return false
+		}
+	}
+	return d.all.share() >= displaysHalf
+}
+
 // display notes the display of a click of the hour. Only the second pass asks for any.
 func (s *survey) display(c *click.Click, pairKey uint64, publisher uint64) {
 	gap, seen, asked := displayGap(c)
@@ -77,7 +90,7 @@ func (s *survey) display(c *click.Click, pairKey uint64, publisher uint64) {
 func (s *survey) fillDisplay(v *click.Vector, c *click.Click, publisher uint64, p *pairHour) (facts int) {
 	gap, seen, asked := displayGap(c)
 	d := &s.displayed
-	if !asked || d.all.share() < displaysHalf || d.slices[sliceOf(c)].share() < displaysHalf {
+	if !asked || !d.worked(c) {
 		return 0
 	}
 	if x := s.scopes.Find(publisher); x != nil && x.displays.share() < displaysHalf {

@@ -25,6 +25,8 @@ type Batch struct {
 	DeadLetters []DeadLetterRow
 	Poison      []PoisonRow
 	Marks       []click.Mark
+	Impressions []click.Impression
+	Conversions []click.Conversion
 
 	records []*kgo.Record // what the batch was decoded from; nil when it was made otherwise
 }
@@ -38,6 +40,7 @@ type Result struct {
 	Late        int                    // new clicks whose hour was sealed before they came
 	ByState     [click.NumStates]int64 // new events by provisional state
 	OldestEvent int64                  // Unix microseconds, 0 for none
+	Fed         [numFeeds]FedRows      // by feed
 }
 
 func (r *Result) copied(id *click.IngestID) {
@@ -96,7 +99,10 @@ func applyEvents(ctx context.Context, tx Tx, b *Batch, res *Result) error {
 			return err
 		}
 	}
-	res.Records = len(b.Clicks) + len(b.DeadLetters) + len(b.Poison)
+	if err := applyFeeds(ctx, tx, b, res); err != nil {
+		return err
+	}
+	res.Records = len(b.Clicks) + len(b.DeadLetters) + len(b.Poison) + len(b.Impressions) + len(b.Conversions)
 	if len(b.Marks) == 0 {
 		return nil
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"clickgate/gateway/stream"
-
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -34,7 +32,7 @@ func (s *session) claimAll(ctx context.Context, offsets map[string]map[int32]kgo
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	meta, err := kadm.NewClient(s.client).Metadata(ctx, stream.ClicksTopic, stream.DeadLettersTopic)
+	meta, err := kadm.NewClient(s.client).Metadata(ctx, s.topics...)
 	if err != nil {
 		return err
 	}

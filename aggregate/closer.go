@@ -27,12 +27,15 @@ type CloserDependencies struct {
 	Judge Judge
 	// Terms returns what closing must know of a source; it is safe for concurrent
 	// use. A source that is not known any more has the default grace.
-	Terms      func(tenantID, sourceID string) SourceTerms
-	Owner      string // names this process in leases
-	Version    string // of clickgate
-	Now        func() time.Time
-	Logger     *slog.Logger
-	Registerer prometheus.Registerer // nil for none
+	Terms func(tenantID, sourceID string) SourceTerms
+	// ImpressionsKeep is how long the store keeps impressions; 0: hours are judged
+	// without them.
+	ImpressionsKeep time.Duration
+	Owner           string // names this process in leases
+	Version         string // of clickgate
+	Now             func() time.Time
+	Logger          *slog.Logger
+	Registerer      prometheus.Registerer // nil for none
 }
 
 // NewCloser returns a closer that does nothing before Start, RunOnce or CloseNow.
@@ -211,16 +214,27 @@ func (c *Closer) closeUnit(ctx context.Context, u Unit, forced string) error {
 	began := time.Now()
 	unit := ClosedUnit{Unit: u, Version: c.dep.Version, Forced: forced}
 	unit.PolicyHash, unit.ModelHash = c.dep.Judge.Hashes(u.TenantID, u.SourceID)
-	err := c.leased(ctx, u, func(fence int64) error {
+	var shown shows
+	fed, err := c.fed(ctx, u)
+	if err != nil {
+		return fmt.Errorf("closing %v: %w", u, err)
+	}
+	err = c.leased(ctx, u, func(fence int64) error {
 		if err := c.dep.Store.Seal(ctx, u, fence); err != nil {
 			return err
 		}
-		return c.inPass(ctx, u, fence, forced != "", func(p *pass) error { return p.close(ctx, &unit) })
+		return c.inPass(ctx, u, fence, forced != "", func(p *pass) error {
+			p.fed = fed == feedUsed
+			err := p.close(ctx, &unit)
+			shown = p.shows
+			return err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("closing %v: %w", u, err)
 	}
 	c.metrics.closed(forced != "", time.Since(began))
+	c.tellFeed(u, fed, shown)
 	if forced != "" {
 		c.dep.Logger.Warn("an hour was closed by force", "tenant", u.TenantID, "source", u.SourceID, "hour", clock(u.Hour), "why", forced)
 	}
@@ -261,9 +275,16 @@ func (c *Closer) settleAll(ctx context.Context) error {
 }
 
 func (c *Closer) settle(ctx context.Context, u Unit) error {
+	fed, err := c.fed(ctx, u)
+	if err != nil {
+		return err
+	}
 	return c.leased(ctx, u, func(fence int64) error {
 		// Forced: an unscored click cannot hold an hour that is closed.
-		return c.inPass(ctx, u, fence, true, func(p *pass) error { return p.settleLate(ctx) })
+		return c.inPass(ctx, u, fence, true, func(p *pass) error {
+			p.fed = fed == feedUsed
+			return p.settleLate(ctx)
+		})
 	})
 }
 

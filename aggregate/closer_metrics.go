@@ -13,6 +13,7 @@ type closerMetrics struct {
 	open     prometheus.Gauge
 	overdue  prometheus.Gauge
 	oldest   prometheus.Gauge
+	feed     *prometheus.CounterVec
 }
 
 func newCloserMetrics(reg prometheus.Registerer) *closerMetrics {
@@ -43,11 +44,18 @@ func newCloserMetrics(reg prometheus.Registerer) *closerMetrics {
 			Help: "How long the oldest overdue hour has been due; 0 without one.",
 		}),
 	}
+	m.feed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "clickgate_close_impressions_units_total",
+		Help: "Hours of sources that were closed, by their feed of impressions: used, thin (it has fewer than half of what was clicked, so no click is judged by it), behind (not whole when the hour closed), old (forgotten before it closed), none.",
+	}, []string{"feed"})
 	for _, cause := range []string{"due", "forced"} {
 		m.units.WithLabelValues(cause)
 	}
+	for _, state := range feedStates {
+		m.feed.WithLabelValues(state)
+	}
 	if reg != nil {
-		reg.MustRegister(m.units, m.duration, m.errors, m.open, m.overdue, m.oldest)
+		reg.MustRegister(m.feed, m.units, m.duration, m.errors, m.open, m.overdue, m.oldest)
 	}
 	return m
 }

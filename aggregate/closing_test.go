@@ -58,7 +58,7 @@ func newDesk(t testing.TB) *desk {
 	return d
 }
 
-func (d *desk) newCloser(owner string, cfg aggregate.CloseConfig) *aggregate.Closer {
+func (d *desk) newCloser(owner string, cfg aggregate.CloseConfig, change ...func(*aggregate.CloserDependencies)) *aggregate.Closer {
 	d.Helper()
 	c := scoring.DefaultConfig()
 	c.MaxKeys = 4096
@@ -67,7 +67,7 @@ func (d *desk) newCloser(owner string, cfg aggregate.CloseConfig) *aggregate.Clo
 	if cfg.Batch == aggregate.DefaultConfig().Close.Batch {
 		cfg.Batch = 7 // so that small hours have borders of batches
 	}
-	closer, err := aggregate.NewCloser(cfg, aggregate.CloserDependencies{
+	dep := aggregate.CloserDependencies{
 		Store: d.store, Judge: judge, Owner: owner, Version: "test", Logger: slog.New(slog.DiscardHandler),
 		Now: func() time.Time { return d.clock },
 		Terms: func(_, source string) aggregate.SourceTerms {
@@ -76,7 +76,11 @@ func (d *desk) newCloser(owner string, cfg aggregate.CloseConfig) *aggregate.Clo
 			}
 			return aggregate.SourceTerms{Grace: 15 * minute}
 		},
-	})
+	}
+	for _, f := range change {
+		f(&dep)
+	}
+	closer, err := aggregate.NewCloser(cfg, dep)
 	d.must(err)
 	return closer
 }

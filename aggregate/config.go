@@ -19,6 +19,7 @@ type Config struct {
 	SessionTimeout time.Duration `yaml:"session_timeout"`
 	Close          CloseConfig   `yaml:"close"`
 	Audit          AuditConfig   `yaml:"audit"`
+	Feeds          FeedConfig    `yaml:"feeds"`
 }
 
 // CloseConfig is how hours are closed.
@@ -42,6 +43,7 @@ func DefaultConfig() Config {
 		SessionTimeout: 10 * time.Second,
 		Close:          CloseConfig{Interval: 10 * time.Second, Lease: 5 * time.Minute, Batch: 5_000},
 		Audit:          AuditConfig{Interval: 5 * time.Minute},
+		Feeds:          FeedConfig{ImpressionsKeep: 36 * time.Hour},
 	}
 }
 
@@ -65,6 +67,9 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("aggregate.session_timeout: %s is out of range; use 1s to 5m", c.SessionTimeout)
 	}
 	if err := c.Close.Validate(); err != nil {
+		return err
+	}
+	if err := c.Feeds.Validate(); err != nil {
 		return err
 	}
 	return c.Audit.Validate()

@@ -26,13 +26,16 @@ type Dependencies struct {
 	Registerer prometheus.Registerer
 }
 
-// Aggregator consumes the topics into the store. Kafka's group only deals out
+// Aggregator consumes topics into the store: New's those of events, NewFeeds' those of
+// the feeds, in a group of its own, so that neither waits for the other. Kafka's group only deals out
 // partitions; positions and fences are the store's, so that a zombie or a lost
 // offset commit cannot hurt.
 type Aggregator struct {
 	cfg     Config
 	dep     Dependencies
 	metrics *metrics
+	topics  []string
+	trim    func(context.Context) // nil: nothing is forgotten
 
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -43,7 +46,10 @@ func New(cfg Config, dep Dependencies) (*Aggregator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Aggregator{cfg: cfg, dep: dep, metrics: newMetrics(dep.Registerer), done: make(chan struct{})}, nil
+	return &Aggregator{
+		cfg: cfg, dep: dep, metrics: newMetrics(dep.Registerer), done: make(chan struct{}),
+		topics: []string{stream.ClicksTopic, stream.DeadLettersTopic},
+	}, nil
 }
 
 // Start begins consuming.
@@ -52,7 +58,12 @@ func (a *Aggregator) Start() {
 	a.cancel = cancel
 	go func() {
 		defer close(a.done)
+		var trimming sync.WaitGroup
+		if a.trim != nil {
+			trimming.Go(func() { a.trim(ctx) })
+		}
 		a.run(ctx)
+		trimming.Wait()
 	}()
 }
 
@@ -117,7 +128,7 @@ func (a *Aggregator) session(ctx context.Context) error {
 	opts := append([]kgo.Opt{
 		kgo.WithContext(life),
 		kgo.ConsumerGroup(a.cfg.Group),
-		kgo.ConsumeTopics(stream.ClicksTopic, stream.DeadLettersTopic),
+		kgo.ConsumeTopics(a.topics...),
 		kgo.Balancers(kgo.CooperativeStickyBalancer()),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.AutoCommitMarks(), // offsets in Kafka are for lag tools only

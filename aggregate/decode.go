@@ -70,6 +70,8 @@ func (b *Batch) add(r *kgo.Record, c *click.Click) error {
 		}
 		b.Clicks = append(b.Clicks, row)
 		return nil
+	case kind.Fed() && r.Topic == kind.Topic():
+		return b.addFed(kind, r.Value)
 	}
 	return fmt.Errorf("record of kind %q does not belong in topic %s", rune(kind), r.Topic)
 }

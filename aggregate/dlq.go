@@ -245,8 +245,13 @@ func became(b *Batch, res *Result) string {
 			return click.State(state).String()
 		}
 	}
-	if len(b.Marks) > 0 {
+	switch {
+	case len(b.Marks) > 0:
 		return "mark"
+	case res.Fed[feedImpressions].New > 0:
+		return "impression"
+	case res.Fed[feedConversions].New > 0:
+		return "conversion"
 	}
 	return "copy"
 }

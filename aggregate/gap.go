@@ -161,9 +161,9 @@ func (m *metrics) standing() error {
 	return fmt.Errorf("%d partitions stand still, first %s: %w", len(list), list[0], m.stopped[list[0]])
 }
 
-func (m *metrics) newStoppedGauge() prometheus.Collector {
+func (m *metrics) newStoppedGauge(kind string) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "clickgate_aggregate_stopped_partitions",
+		Name: "clickgate_" + kind + "_stopped_partitions",
 		Help: "Partitions held that stand still because records are missing before their position.",
 	}, func() float64 {
 		m.mu.Lock()

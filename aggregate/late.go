@@ -22,6 +22,9 @@ func (p *pass) settleLate(ctx context.Context) error {
 	if err != nil || len(late) == 0 {
 		return err
 	}
+	if err := p.display(ctx, late); err != nil {
+		return err
+	}
 	if err := p.survey(ctx, late); err != nil {
 		return err
 	}

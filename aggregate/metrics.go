@@ -25,9 +25,36 @@ type metrics struct {
 	records       prometheus.Histogram
 	freshness     prometheus.Histogram
 	sessionErrors *prometheus.CounterVec
+	fed           *prometheus.CounterVec // of the feeds' aggregator alone, which counts no events
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
+	m := makeMetrics("aggregate")
+	if reg != nil {
+		reg.MustRegister(m.newLagGauge("aggregate"), m.newStoppedGauge("aggregate"), m.events, m.copies, m.copiesOf, m.poison, m.records,
+			m.freshness, m.sessionErrors)
+	}
+	return m
+}
+
+func newFeedMetrics(reg prometheus.Registerer) *metrics {
+	m := makeMetrics("feeds")
+	m.fed = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "clickgate_feeds_rows_total",
+		Help: "Impressions and conversions read from Kafka: new ones are stored, repeated ones were there.",
+	}, []string{"feed", "row"})
+	for _, name := range feedNames {
+		m.fed.WithLabelValues(name, "new")
+		m.fed.WithLabelValues(name, "repeated")
+	}
+	if reg != nil {
+		reg.MustRegister(m.newLagGauge("feeds"), m.newStoppedGauge("feeds"), m.fed, m.poison, m.records, m.sessionErrors)
+	}
+	return m
+}
+
+// makeMetrics makes what both kinds of aggregators measure, and what the one of events does.
+func makeMetrics(kind string) *metrics {
 	m := &metrics{
 		behind:  make(map[Partition]int64),
 		stopped: make(map[Partition]error),
@@ -45,11 +72,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "Records dropped because the same ingest was stored already, by the gateway that wrote them.",
 		}, []string{"gateway"}),
 		poison: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "clickgate_aggregate_poison_records_total",
+			Name: "clickgate_" + kind + "_poison_records_total",
 			Help: "Records that do not decode or that the store refuses, kept in poison_records.",
 		}),
 		records: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "clickgate_aggregate_batch_records",
+			Name:    "clickgate_" + kind + "_batch_records",
 			Help:    "Records per transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
 		}),
@@ -59,18 +86,18 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Buckets: prometheus.ExponentialBuckets(.005, 2, 14),
 		}),
 		sessionErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "clickgate_aggregate_session_errors_total",
+			Name: "clickgate_" + kind + "_session_errors_total",
 			Help: "Ends of consumer sessions by cause: fenced or other; partitions that stopped: gap.",
 		}, []string{"cause"}),
 	}
-	lag := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "clickgate_aggregate_lag_records",
+	return m
+}
+
+func (m *metrics) newLagGauge(kind string) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "clickgate_" + kind + "_lag_records",
 		Help: "Records of the partitions held that were in Kafka at the last fetch and are not stored.",
 	}, m.lag)
-	if reg != nil {
-		reg.MustRegister(lag, m.newStoppedGauge(), m.events, m.copies, m.copiesOf, m.poison, m.records, m.freshness, m.sessionErrors)
-	}
-	return m
 }
 
 func (m *metrics) batch(res *Result, b *Batch, now time.Time) {
@@ -90,6 +117,12 @@ func (m *metrics) batch(res *Result, b *Batch, now time.Time) {
 	}
 	m.poison.Add(float64(res.Poison))
 	m.records.Observe(float64(res.Records))
+	if m.fed != nil {
+		for feed, n := range res.Fed {
+			m.fed.WithLabelValues(feedNames[feed], "new").Add(float64(n.New))
+			m.fed.WithLabelValues(feedNames[feed], "repeated").Add(float64(n.Repeated))
+		}
+	}
 	if len(b.Clicks) > 0 {
 		oldest := b.Clicks[0].ReceivedAt
 		for _, c := range b.Clicks {

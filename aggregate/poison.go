@@ -100,6 +100,10 @@ func (r *Result) add(part *Result) {
 	for state, n := range part.ByState {
 		r.ByState[state] += n
 	}
+	for feed, n := range part.Fed {
+		r.Fed[feed].New += n.New
+		r.Fed[feed].Repeated += n.Repeated
+	}
 	if r.OldestEvent == 0 || part.OldestEvent != 0 && part.OldestEvent < r.OldestEvent {
 		r.OldestEvent = part.OldestEvent
 	}
@@ -168,7 +172,8 @@ func poison(p Partition, r *kgo.Record, err error) PoisonRow {
 			row.Kind = string(h.Value)
 		}
 	}
-	if kind, err := stream.KindOf(r); err == nil && kind != stream.KindMark {
+	// No account knows of what came by a feed, so no dead letter may stand for it.
+	if kind, err := stream.KindOf(r); err == nil && kind != stream.KindMark && !kind.Fed() {
 		row.Origin = originOf(kind, r.Value)
 	}
 	return row

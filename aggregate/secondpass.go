@@ -24,6 +24,8 @@ type pass struct {
 	policy CloseConfig
 	now    int64
 	forced bool
+	fed    bool   // the feed of impressions is whole for the unit
+	shows  shows  // what it said
 	free   string // why nothing of the unit is charged any more; empty while it is
 	deltas deltas
 	clicks int64
@@ -117,9 +119,13 @@ func (p *pass) survey(ctx context.Context, late []StoredClick) error {
 	}); err != nil {
 		return err
 	}
-	return p.between(ctx, late,
+	err := p.between(ctx, late,
 		func(c *StoredClick) { p.look(c.Click) },
 		func(i int) error { p.look(late[i].Click); return nil })
+	if p.shows.shown == 0 {
+		p.fed = false // nobody feeds this source, so nobody need ask again
+	}
+	return err
 }
 
 // each reads a unit's clicks in order, batch by batch.
@@ -129,6 +135,11 @@ func (p *pass) each(ctx context.Context, u Unit, late bool, f func([]StoredClick
 		batch, err := p.tx.UnitClicks(ctx, u, late, after, p.policy.Batch)
 		if err != nil || len(batch) == 0 {
 			return err
+		}
+		if u == p.unit {
+			if err := p.display(ctx, batch); err != nil {
+				return err
+			}
 		}
 		if err := f(batch); err != nil {
 			return err

@@ -103,6 +103,13 @@ type Tx interface {
 	// InsertLate keeps the keys of clicks that this transaction inserted although
 	// their unit is sealed or closed.
 	InsertLate(ctx context.Context, keys []EventKey, units []Unit) error
+	// InsertImpressions and InsertConversions keep what the feeds tell, one row for each
+	// tenant and click id, and for each tenant and key of a conversion: the first stays.
+	// Rows have different keys and come in their order; those that were new are counted.
+	// All copies of one stand in one partition, whose owner is fenced, so no two
+	// transactions insert one impression at once.
+	InsertImpressions(ctx context.Context, rows []click.Impression) (inserted int, err error)
+	InsertConversions(ctx context.Context, rows []click.Conversion) (inserted int, err error)
 	// PutMarks keeps, per gateway boot and partition, the mark with the highest
 	// number, and of all marks the greatest OldCounts.
 	PutMarks(ctx context.Context, p Partition, marks []click.Mark) error

@@ -154,6 +154,9 @@ type ClosingTx interface {
 	// InvoiceOf returns the invoice that covers an hour of the tenant, zero for
 	// none. The answer holds until the transaction ends: IssueInvoice waits.
 	InvoiceOf(ctx context.Context, tenantID string, hour int64) (Invoice, error)
+	// ShownAt returns when the ads of a tenant's opportunities were displayed, Unix
+	// microseconds: the earliest impression of each click id, 0 for none.
+	ShownAt(ctx context.Context, tenantID string, clickIDs []click.ID) ([]int64, error)
 	// SettleLate marks late clicks as worked off; others are no error.
 	SettleLate(ctx context.Context, keys []EventKey) error
 	// Finish closes the unit: its immutable row and those of its hour. The unit

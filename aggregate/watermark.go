@@ -42,6 +42,19 @@ type gatewayMark struct {
 
 // NewWatermarks reads stored marks; gateways that are retired hold nothing.
 func NewWatermarks(marks []StoredMark, retired []Retirement) *Watermarks {
+	newest := newestBoots(marks, retired)
+	proven := Proven(marks)
+	w := &Watermarks{}
+	for gateway, boot := range newest {
+		m, ok := proven[BootID{gateway, boot}]
+		w.gateways = append(w.gateways, gatewayMark{gateway, boot, ok, m})
+	}
+	slices.SortFunc(w.gateways, func(a, b gatewayMark) int { return cmp.Compare(a.gateway, b.gateway) })
+	return w
+}
+
+// newestBoots returns the newest boot of every gateway that is not retired.
+func newestBoots(marks []StoredMark, retired []Retirement) map[string]uint64 {
 	newest := make(map[string]uint64)
 	for i := range marks {
 		m := &marks[i].Mark
@@ -53,14 +66,7 @@ func NewWatermarks(marks []StoredMark, retired []Retirement) *Watermarks {
 			delete(newest, r.Gateway)
 		}
 	}
-	proven := Proven(marks)
-	w := &Watermarks{}
-	for gateway, boot := range newest {
-		m, ok := proven[BootID{gateway, boot}]
-		w.gateways = append(w.gateways, gatewayMark{gateway, boot, ok, m})
-	}
-	slices.SortFunc(w.gateways, func(a, b gatewayMark) int { return cmp.Compare(a.gateway, b.gateway) })
-	return w
+	return newest
 }
 
 // due is when a unit may close at the earliest.

@@ -92,10 +92,11 @@ func (s *Server) classify(e *event) {
 }
 
 // classifySender says what a batch is worth. Its clicks are paid for as well, but
-// its sender keeps them and comes again, which the visitor of a page does not.
-func (s *Server) classifySender(e *event, key *control.APIKey) {
+// its sender keeps them and comes again, which the visitor of a page does not. Feeds
+// are worth less than any click.
+func (s *Server) classifySender(e *event, key *control.APIKey, r route) {
 	e.class = admit.Organic
-	if key.Test || key.Source.Backfill {
+	if key.Test || key.Source.Backfill || r.fed() {
 		e.class = admit.Bulk
 	}
 	e.publisher = s.admission.gate.Publishers().Find(key.Source.Tenant.ID, key.Source.ID)
@@ -165,6 +166,16 @@ func (s *Server) takeBody(ctx *fasthttp.RequestCtx, r route, e *event, buf []byt
 
 // reasonQuota is the reason of a refusal that has nothing to do with load.
 const reasonQuota = "quota"
+
+// quotaOf is what a request's quota is kept under: its API key, and each feed of it by
+// itself, so that impressions never use up what clicks may send.
+func quotaOf(r route, ctx *fasthttp.RequestCtx) string {
+	secret := view(ctx.Request.Header.Peek("Authorization"))
+	if r.fed() {
+		return secret + "\x00" + routeNames[r]
+	}
+	return secret
+}
 
 // overQuota asks for one request of an API key. set sets the headers of the
 // answer, which say what the key may still do (draft-ietf-httpapi-ratelimit-headers).

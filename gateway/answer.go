@@ -86,7 +86,7 @@ func fail(ctx *fasthttp.RequestCtx, r route, status int, code, field, message st
 	noStore(ctx)
 	ctx.SetStatusCode(status)
 	b := make([]byte, 0, 256)
-	if r == routeBatch {
+	if r.batch() {
 		ctx.Response.Header.SetCanonical(headerContentType, valueJSON)
 		b = append(b, `{"code":`...)
 		b = appendJSON(b, code)
@@ -123,10 +123,13 @@ func (s *Server) comeAgain(ctx *fasthttp.RequestCtx, r route, code, message stri
 // counts once.
 func (s *Server) shed(ctx *fasthttp.RequestCtx, r route, d admit.Decision, e *event) {
 	s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), d.String()).Inc()
-	if e.source != nil {
+	switch {
+	case r.fed():
+		s.metrics.fed[r][endShed].Inc() // no click, so the account knows nothing of it
+	case e.source != nil:
 		s.dep.Log.Shed(e.source.Tenant.ID, e.source.ID)
 		s.metrics.events[e.click.Entry][endShed].Inc()
-	} else {
+	default:
 		s.metrics.refused.WithLabelValues(codeOverload).Inc()
 	}
 	s.comeAgain(ctx, r, codeOverload, "too many requests at once; come again")
@@ -151,11 +154,15 @@ func (s *Server) turnAway(ctx *fasthttp.RequestCtx, class admit.Class) {
 
 // refuseQuota answers a batch whose key has used up its requests; the headers
 // that say so are set.
-func (s *Server) refuseQuota(ctx *fasthttp.RequestCtx, e *event) {
-	s.metrics.shed.WithLabelValues(routeNames[routeBatch], e.class.String(), reasonQuota).Inc()
-	s.dep.Log.Shed(e.source.Tenant.ID, e.source.ID)
-	s.metrics.events[e.click.Entry][endShed].Inc()
-	fail(ctx, routeBatch, 429, codeQuota, "", messageQuota)
+func (s *Server) refuseQuota(ctx *fasthttp.RequestCtx, r route, e *event) {
+	s.metrics.shed.WithLabelValues(routeNames[r], e.class.String(), reasonQuota).Inc()
+	if r.fed() {
+		s.metrics.fed[r][endShed].Inc()
+	} else {
+		s.dep.Log.Shed(e.source.Tenant.ID, e.source.ID)
+		s.metrics.events[e.click.Entry][endShed].Inc()
+	}
+	fail(ctx, r, 429, codeQuota, "", messageQuota)
 }
 
 // lost counts a redirect whose click nobody holds.

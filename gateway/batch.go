@@ -12,13 +12,18 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// batch is a POST /v1/clicks at work: the event its items become one after the
-// other, and the buffers it reads from and answers into. It is pooled.
+// batch is a POST of clicks, impressions or conversions at work: the event its items
+// become one after the other, and the buffers it reads from and answers into. It is
+// pooled.
 type batch struct {
 	*event
+	route route
 	key   *control.APIKey
 	item  item
 	visit func(string, edge.Value) *fault // bound once, so that parsing does not allocate
+	fed   feedItem
+	known *feedFields // of the feed; nil for clicks
+	look  func(string, edge.Value) *fault
 
 	scratch             edge.Scratch
 	body                []byte
@@ -29,12 +34,13 @@ type batch struct {
 
 func newBatch() *batch {
 	b := &batch{body: make([]byte, 0, 16<<10), results: make([]byte, 0, 8<<10)}
-	b.visit = b.item.field
+	b.visit, b.look = b.item.field, b.feedField
 	return b
 }
 
-func (s *Server) takeBatch(e *event) *batch {
+func (s *Server) takeBatch(e *event, r route) *batch {
 	b := s.batches.Get().(*batch)
+	b.route, b.known = r, feeds[r]
 	b.event, b.body, b.results, b.answer = e, b.body[:0], b.results[:0], b.answer[:0]
 	b.accepted, b.malformed = 0, 0
 	return b
@@ -44,7 +50,7 @@ func (s *Server) takeBatch(e *event) *batch {
 const maxPooledBody = 1 << 20
 
 func (s *Server) putBatch(b *batch) {
-	b.event, b.key, b.item = nil, nil, item{}
+	b.event, b.key, b.item, b.fed = nil, nil, item{}, feedItem{}
 	for _, buf := range []*[]byte{&b.body, &b.results, &b.answer} {
 		if cap(*buf) > maxPooledBody {
 			*buf = nil
@@ -53,38 +59,50 @@ func (s *Server) putBatch(b *batch) {
 	s.batches.Put(b)
 }
 
-// serveBatch answers POST /v1/clicks.
-func (s *Server) serveBatch(ctx *fasthttp.RequestCtx) {
+// serveBatch answers POST /v1/clicks, /v1/impressions and /v1/conversions.
+func (s *Server) serveBatch(ctx *fasthttp.RequestCtx, r route) {
 	e := s.takeEvent(click.EntryBatch)
 	defer s.putEvent(e)
 	key := s.authenticate(ctx)
 	if key == nil {
 		ctx.Response.Header.Set("WWW-Authenticate", "Bearer")
-		s.refuseFraming(ctx, routeBatch, 401, codeUnauthorized, "send a valid API key as Authorization: Bearer KEY")
+		s.refuseFraming(ctx, r, 401, codeUnauthorized, "send a valid API key as Authorization: Bearer KEY")
 		return
 	}
 	e.belong(key.Source)
 	idempotency, ok := idempotencyKey(&ctx.Request.Header)
 	if !ok {
-		s.refuse(ctx, routeBatch, 400, codeKeyFormat, "Idempotency-Key must be 1 to 255 printable ASCII characters, once")
+		s.refuse(ctx, r, 400, codeKeyFormat, "Idempotency-Key must be 1 to 255 printable ASCII characters, once")
 		return
 	}
-	s.classifySender(e, key)
-	if s.overQuota(view(ctx.Request.Header.Peek("Authorization")), e.click.ReceivedAt, ctx.Response.Header.Set) {
-		s.refuseQuota(ctx, e)
+	s.classifySender(e, key, r)
+	if s.overQuota(quotaOf(r, ctx), e.click.ReceivedAt, ctx.Response.Header.Set) {
+		s.refuseQuota(ctx, r, e)
 		return
 	}
-	b := s.takeBatch(e)
+	b := s.takeBatch(e, r)
 	defer s.putBatch(b)
 	b.key = key
-	if b.body, ok = s.takeBody(ctx, routeBatch, e, b.body, max(0, ctx.Request.Header.ContentLength())); !ok {
+	if b.body, ok = s.takeBody(ctx, r, e, b.body, max(0, ctx.Request.Header.ContentLength())); !ok {
 		return
 	}
 	if idempotency == "" {
-		s.workBatch(ctx, b)
+		s.work(ctx, b)
 		return
 	}
-	s.replayBatch(ctx, b, answerKey{e.source.Tenant.ID, e.source.ID, idempotency})
+	memory := s.answers
+	if r.fed() {
+		memory, idempotency = s.feedAnswers, routeNames[r]+" "+idempotency
+	}
+	s.replayBatch(ctx, b, memory, answerKey{e.source.Tenant.ID, e.source.ID, idempotency})
+}
+
+// work takes the items of b and answers. It returns the answer when it was a success.
+func (s *Server) work(ctx *fasthttp.RequestCtx, b *batch) []byte {
+	if b.route.fed() {
+		return s.workFeed(ctx, b)
+	}
+	return s.workBatch(ctx, b)
 }
 
 // authenticate finds the API key of the request, nil when it has no valid one.
@@ -124,14 +142,14 @@ func idempotencyKey(h *fasthttp.RequestHeader) (key string, ok bool) {
 
 // replayBatch answers from memory when the sender repeats a request under its
 // idempotency key, and otherwise works on it and remembers a successful answer.
-func (s *Server) replayBatch(ctx *fasthttp.RequestCtx, b *batch, key answerKey) {
-	state, stored := s.answers.begin(key, sha256.Sum256(b.body))
+func (s *Server) replayBatch(ctx *fasthttp.RequestCtx, b *batch, memory *answers, key answerKey) {
+	state, stored := memory.begin(key, sha256.Sum256(b.body))
 	switch state {
 	case replayReused:
-		fail(ctx, routeBatch, 422, codeKeyReused, "", "this Idempotency-Key was used with another body; use a new key for a new request")
+		fail(ctx, b.route, 422, codeKeyReused, "", "this Idempotency-Key was used with another body; use a new key for a new request")
 		return
 	case replayInFlight:
-		fail(ctx, routeBatch, 409, codeKeyInFlight, "", "a request with this Idempotency-Key is being worked on; come again")
+		fail(ctx, b.route, 409, codeKeyInFlight, "", "a request with this Idempotency-Key is being worked on; come again")
 		ctx.Response.Header.SetCanonical(headerRetryAfter, valueRetry)
 		return
 	case replayAnswer:
@@ -141,12 +159,11 @@ func (s *Server) replayBatch(ctx *fasthttp.RequestCtx, b *batch, key answerKey) 
 		return
 	}
 	var answer []byte
-	defer func() { s.answers.finish(key, answer) }()
-	answer = s.workBatch(ctx, b)
+	defer func() { memory.finish(key, answer) }()
+	answer = s.work(ctx, b)
 }
 
-// workBatch takes the items of a body and answers. It returns the answer when it
-// was a success.
+// workBatch is work for clicks.
 func (s *Server) workBatch(ctx *fasthttp.RequestCtx, b *batch) []byte {
 	items, f := b.split(view(ctx.Request.Header.ContentType()), &s.cfg.Limits)
 	if f != nil {
@@ -188,7 +205,7 @@ func (s *Server) malformedBody(ctx *fasthttp.RequestCtx, b *batch, f *fault) {
 	}
 }
 
-// split opens the body, or says why no part of it can be a click.
+// split opens the body, or says why no part of it can be an item.
 func (b *batch) split(contentType string, l *Limits) (edge.Items, *fault) {
 	items, f := edge.Split(b.body, contentType, edge.Limits{Items: l.MaxBatchItems, ItemBytes: l.MaxItemBytes})
 	if f != nil {
@@ -196,7 +213,7 @@ func (b *batch) split(contentType string, l *Limits) (edge.Items, *fault) {
 	}
 	text := bytes.TrimSpace(bytes.TrimPrefix(b.body, []byte("\xEF\xBB\xBF")))
 	if len(text) == 0 {
-		return items, &fault{Code: codeEmpty, Message: "the body is empty; send a JSON array of clicks or one click per line"}
+		return items, &fault{Code: codeEmpty, Message: "the body is empty; send a JSON array of items or one item per line"}
 	}
 	if text[0] == '[' {
 		return items, nil
@@ -207,7 +224,7 @@ func (b *batch) split(contentType string, l *Limits) (edge.Items, *fault) {
 			return items, nil
 		}
 	}
-	return items, &fault{Code: codeNotJSON, Message: "the body is no JSON; send a JSON array of clicks or one click per line"}
+	return items, &fault{Code: codeNotJSON, Message: "the body is no JSON; send a JSON array of items or one item per line"}
 }
 
 // takeItem makes one item a click or a dead letter and notes its result. It

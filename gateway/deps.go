@@ -54,6 +54,8 @@ type Dependencies struct {
 	// and Files are the server's own. Nil leaves the limit of requests in flight
 	// at its highest.
 	Signals func() admit.Signals
+	// Feeds says that impressions and conversions are taken: their topics exist.
+	Feeds bool
 	// Hints are what the gateways of a fleet know of each other; nil for one alone.
 	Hints *hints.Hints
 }

@@ -4,6 +4,7 @@
 //	GET  /c          redirect of a sealed token or of an allow-listed landing
 //	GET  /b, POST /b beacon, answered 204
 //	POST /v1/clicks  batch of clicks, JSON or NDJSON
+//	POST /v1/impressions, /v1/conversions  evidence about clicks, in the same form
 //
 // Life of a request, cheapest checks first:
 //

@@ -25,6 +25,8 @@ func FuzzRequest(f *testing.F) {
 		request("POST", "/b", "s=pub-acme&cmp=cmp-1"),
 		request("POST", "/v1/clicks", itemJSON(t0, 1, "")+"\n"+itemJSON(t0, 2, `,"x":1`), "Authorization: Bearer "+acmeKey, "Idempotency-Key: k"),
 		request("POST", "/v1/clicks", "["+itemJSON(t0, 1, "")+"]", "Authorization: Bearer "+acmeKey),
+		request("POST", "/v1/impressions", impressionJSON(1, ""), "Authorization: Bearer "+acmeKey, "Idempotency-Key: k"),
+		request("POST", "/v1/conversions", "["+conversionJSON(1, `,"transaction_id":"t"`)+"]", "Authorization: Bearer "+acmeKey),
 		"POST /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ns=a\r\n0\r\n\r\n",
 		"GET /c HTTP/9.9\r\nHost: a\r\n\r\n",
 		"GET /b?s=pub-acme HTTP/1.1\r\nHost: a\r\nX: a\r\n b\r\n\r\n",

@@ -17,7 +17,7 @@ import (
 
 // handle serves one request. Whatever happens inside, the process lives on.
 func (s *Server) handle(ctx *fasthttp.RequestCtx) {
-	r := routeOf(&ctx.Request.Header)
+	r := s.routeOf(&ctx.Request.Header)
 	defer s.settle(ctx, r)
 	if !s.checkFraming(ctx, r) {
 		return
@@ -27,8 +27,8 @@ func (s *Server) handle(ctx *fasthttp.RequestCtx) {
 		s.serveClick(ctx)
 	case routeBeacon:
 		s.serveBeacon(ctx)
-	case routeBatch:
-		s.serveBatch(ctx)
+	case routeBatch, routeImpressions, routeConversions:
+		s.serveBatch(ctx, r)
 	}
 }
 
@@ -52,7 +52,15 @@ func (s *Server) settle(ctx *fasthttp.RequestCtx, r route) {
 }
 
 // routeOf matches the path as it was sent: a path that only means the same
-// after decoding is another path.
+// after decoding is another path. Without topics for them there are no feeds.
+func (s *Server) routeOf(h *fasthttp.RequestHeader) route {
+	r := routeOf(h)
+	if r.fed() && !s.dep.Feeds {
+		return routeOther
+	}
+	return r
+}
+
 func routeOf(h *fasthttp.RequestHeader) route {
 	switch string(pathOf(h.RequestURI())) {
 	case "/c":
@@ -61,6 +69,10 @@ func routeOf(h *fasthttp.RequestHeader) route {
 		return routeBeacon
 	case "/v1/clicks":
 		return routeBatch
+	case "/v1/impressions":
+		return routeImpressions
+	case "/v1/conversions":
+		return routeConversions
 	}
 	return routeOther
 }
@@ -90,6 +102,9 @@ var methods = [numRoutes]struct {
 	routeClick:  {"GET, HEAD", []string{"GET", "HEAD"}},
 	routeBeacon: {"GET, HEAD, POST", []string{"GET", "HEAD", "POST"}},
 	routeBatch:  {"POST", []string{"POST"}},
+
+	routeImpressions: {"POST", []string{"POST"}},
+	routeConversions: {"POST", []string{"POST"}},
 }
 
 // framing is why a request is refused before anything is read from it.
@@ -154,7 +169,7 @@ const unwanted = -1
 
 // headerReceived looks at a head before the server reads ahead of its body.
 func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	if h.ContentLength() > 0 && s.framingOf(h, routeOf(h)).status != 0 {
+	if h.ContentLength() > 0 && s.framingOf(h, s.routeOf(h)).status != 0 {
 		h.SetContentLength(unwanted)
 	}
 	return fasthttp.RequestConfig{}
@@ -163,7 +178,7 @@ func (s *Server) headerReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfi
 // expect answers Expect: 100-continue (RFC 9110 section 10.1.1): what would be
 // refused is refused before its body is sent.
 func (s *Server) expect(ctx *fasthttp.RequestCtx) int {
-	r := routeOf(&ctx.Request.Header)
+	r := s.routeOf(&ctx.Request.Header)
 	if s.checkFraming(ctx, r) {
 		return fasthttp.StatusContinue
 	}
@@ -182,7 +197,7 @@ func (s *Server) bodyLimit(r route, method []byte) int {
 	switch {
 	case string(method) != "POST":
 		return 0
-	case r == routeBatch:
+	case r.batch():
 		return s.cfg.Limits.MaxBatchBytes
 	default:
 		return s.cfg.Limits.MaxBeaconBytes

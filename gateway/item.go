@@ -16,6 +16,7 @@ type fault = edge.Error
 
 // Codes of faults that package edge does not know.
 const (
+	codeClickMismatch  = "click_mismatch"
 	codeAddress        = "bad_ip"
 	codeAdvertiser     = "advertiser_mismatch"
 	codeEmpty          = "empty_body"
@@ -30,17 +31,18 @@ const (
 // Codes documents the codes of malformed clicks, sorted by code.
 func Codes() []edge.CodeDoc {
 	docs := append(slices.Concat(edge.Codes(), rawlog.Codes()),
+		edge.CodeDoc{Code: codeClickMismatch, Meaning: "an impression or conversion names one opportunity by click_id and another by its token", Remedy: "send one of the two"},
 		edge.CodeDoc{Code: codeAddress, Meaning: "ip is no plain IPv4 or IPv6 address of a client", Remedy: "send it without port, brackets and zone"},
 		edge.CodeDoc{Code: codeAdvertiser, Meaning: "the campaign belongs to another advertiser", Remedy: "leave the advertiser out, or send the campaign's"},
 		edge.CodeDoc{Code: codeToken, Meaning: "the token does not open", Remedy: "send t exactly as it was in the click URL"},
-		edge.CodeDoc{Code: codeEmpty, Meaning: "the body is empty", Remedy: "send a JSON array of clicks or one click per line"},
+		edge.CodeDoc{Code: codeEmpty, Meaning: "the body is empty", Remedy: "send a JSON array of items or one item per line"},
 		edge.CodeDoc{Code: codeLandingMissing, Meaning: "a click URL names no landing", Remedy: "seal it into the token, or add u"},
 		edge.CodeDoc{Code: codeLandingOther, Meaning: "u is not the landing that the token was made for", Remedy: "send the landing unchanged, percent-encoded once"},
-		edge.CodeDoc{Code: codeNotJSON, Meaning: "no part of the body is a JSON object", Remedy: "send a JSON array of clicks or one click per line"},
+		edge.CodeDoc{Code: codeNotJSON, Meaning: "no part of the body is a JSON object", Remedy: "send a JSON array of items or one item per line"},
 		edge.CodeDoc{Code: codeSampled, Meaning: "a log line says that the log holds a sample only", Remedy: "set the sample rate of the log to 1; a sample cannot be billed"},
 		edge.CodeDoc{Code: codeTimeMismatch, Meaning: "event_time and the id's own time are more than 1 s apart", Remedy: "make the id when the click happens"},
 		edge.CodeDoc{Code: codeTokenTenant, Meaning: "the token belongs to another tenant than the API key", Remedy: "send each tenant's clicks with its own key"},
-		edge.CodeDoc{Code: codeUnknownField, Meaning: "a click has no such field", Remedy: "see the fields in the message"},
+		edge.CodeDoc{Code: codeUnknownField, Meaning: "an item has no such field", Remedy: "see the fields in the message"},
 	)
 	slices.SortFunc(docs, func(a, b edge.CodeDoc) int { return strings.Compare(a.Code, b.Code) })
 	return docs

@@ -21,10 +21,18 @@ const (
 	routeBeacon
 	routeBatch
 	routeRaw
+	routeImpressions
+	routeConversions
 	numRoutes
 )
 
-var routeNames = [numRoutes]string{"other", "c", "b", "batch", "raw"}
+var routeNames = [numRoutes]string{"other", "c", "b", "batch", "raw", "impressions", "conversions"}
+
+// fed reports whether what comes by r is evidence about clicks and no click.
+func (r route) fed() bool { return r == routeImpressions || r == routeConversions }
+
+// batch reports whether items come by r, which are answered in JSON.
+func (r route) batch() bool { return r == routeBatch || r.fed() }
 
 // ending is what became of one event.
 type ending uint8
@@ -54,6 +62,7 @@ type metrics struct {
 	refused    *prometheus.CounterVec
 	malformed  *prometheus.CounterVec
 	shed       *prometheus.CounterVec
+	fed        [numRoutes][numEndings]prometheus.Counter // of the feeds' routes alone
 	unrecorded prometheus.Counter
 	panics     prometheus.Counter
 	replayed   prometheus.Counter
@@ -77,6 +86,7 @@ func newMetrics(reg prometheus.Registerer, g *admit.Gate, remembered *answers) (
 	}
 	requests := counter("requests_total", "Requests answered, by route and status code.", "route", "code")
 	events := counter("events_total", "Events of known tenants, by entry path and what became of them.", "entry", "outcome")
+	fed := counter("feed_items_total", "Impressions and conversions of known tenants, by feed and what became of them; a request that is shed counts once.", "feed", "outcome")
 	unrecorded := counter("unrecorded_total", "Redirects that left no durable record; never billed.")
 	panics := counter("panics_total", "Requests that ended in a caught panic and were answered 500.")
 	replayed := counter("replayed_answers_total", "Batches answered from memory by their idempotency key.")
@@ -102,8 +112,13 @@ func newMetrics(reg prometheus.Registerer, g *admit.Gate, remembered *answers) (
 		skew: newSkewMetric(),
 	}
 	m.resolve(requests, events, seconds)
+	for _, r := range [...]route{routeImpressions, routeConversions} {
+		for _, o := range [...]ending{endAccepted, endMalformed, endShed, endNotDurable} {
+			m.fed[r][o] = fed.WithLabelValues(routeNames[r], endingNames[o])
+		}
+	}
 	for _, c := range []prometheus.Collector{
-		requests, events, unrecorded, panics, replayed, connections, paused, seconds, m.refused, m.malformed, m.shed, m.logLines, m.damaged, m.skew.seconds,
+		requests, events, fed, unrecorded, panics, replayed, connections, paused, seconds, m.refused, m.malformed, m.shed, m.logLines, m.damaged, m.skew.seconds,
 		gauge("in_flight", "Requests between permit and answer.", func() float64 { return float64(g.InFlight()) }),
 		gauge("in_flight_limit", "Permits.", func() float64 { return float64(g.Limit()) }),
 		gauge("waiting", "Requests that wait for a permit.", func() float64 { return float64(g.Waiting()) }),

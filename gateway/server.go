@@ -18,16 +18,17 @@ import (
 
 // Server is the click edge. New makes it, Start binds and serves, Stop drains.
 type Server struct {
-	cfg       Config
-	dep       Dependencies
-	trust     *edge.Trust
-	ids       *click.IDSource
-	admission admission
-	answers   *answers
-	metrics   *metrics
-	events    sync.Pool // of *event
-	batches   sync.Pool // of *batch
-	outcomes  *sync.Pool
+	cfg         Config
+	dep         Dependencies
+	trust       *edge.Trust
+	ids         *click.IDSource
+	admission   admission
+	answers     *answers
+	feedAnswers *answers // apart, so that feeds do not displace what clicks are remembered by
+	metrics     *metrics
+	events      sync.Pool // of *event
+	batches     sync.Pool // of *batch
+	outcomes    *sync.Pool
 
 	listen        func(network, addr string) (net.Listener, error)
 	http          *fasthttp.Server
@@ -64,6 +65,7 @@ func New(cfg Config, dep Dependencies) (*Server, error) {
 		return nil, err
 	}
 	s.answers = newAnswers(&s.cfg.Limits, cfg.Timeouts.Answers, dep.Now)
+	s.feedAnswers = newAnswers(feedMemory(cfg.Limits), cfg.Timeouts.Answers, dep.Now)
 	s.outcomes = newOutcomePool(dep.Log, s.lost)
 	s.events.New = func() any { return newEvent() }
 	s.batches.New = func() any { return newBatch() }

@@ -63,11 +63,14 @@ func (h *hour) findings(f func(finding)) {
 	}
 	h.crowded = h.crowd()
 	for _, rule := range [...]func() (click.Reason, float64){
-		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.tooFast,
+		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.tooFast, h.beforeDisplay,
 	} {
 		if reason, strength := rule(); strength >= 1 {
 			f(finding{reason: reason, strength: min(strength, beyond)})
 		}
+	}
+	if reason, strength := h.noDisplay(); strength >= 1 {
+		f(finding{reason, min(strength, beyond), true})
 	}
 	n, agents := h.at(SlotHourPair), h.at(SlotHourAgents)
 	if h.p.HeavyClicks > 0 && n >= h.p.HeavyClicks && agents >= 1 && agents <= alone && !h.many {
@@ -207,13 +210,14 @@ func (h *hour) coalition() (click.Reason, float64) {
 	return click.ReasonCollusion, over(beyondChance(common, expected), h.p.ZGroup/2)
 }
 
-// tooFast: where tokens are made out when the ad is shown, nobody clicks at once.
+// tooFast: where tokens are made out when the ad is shown, nobody clicks at once, and
+// nobody does after its display.
 func (h *hour) tooFast() (click.Reason, float64) {
-	age := h.at(SlotTokenAge)
-	if age <= 0 || h.at(SlotFastShare) > fastCommon {
-		return 0, 0
+	age, strength := h.at(SlotTokenAge), h.fastDisplay()
+	if age > 0 && h.at(SlotFastShare) <= fastCommon {
+		strength = max(strength, over(h.p.FastSeconds, age))
 	}
-	return click.ReasonTooFast, over(h.p.FastSeconds, age)
+	return click.ReasonTooFast, strength
 }
 
 // single: address and agent are one visitor as far as can be told.

@@ -36,6 +36,7 @@ type survey struct {
 	peers           [kinds]peers
 	allies          *coalition // of publishers; nil before all clicks are in
 	expected        map[uint32]expected
+	displayed       displayed
 }
 
 // kinds of scopes: what is compared with its like. The source itself is the scope that
@@ -68,6 +69,8 @@ type pairHour struct {
 	targets       entity.Marks
 	focus         [kinds]majority
 	sites         sites
+
+	asked, unseen uint32 // clicks of the hour whose display was asked for, and is missing
 }
 
 // addressHour is an address over all its agents, in both hours.
@@ -164,6 +167,8 @@ type scope struct {
 	twice  uint32    // clicks of both hours that were pressed twice
 	loyal  [2]uint32 // clicks of both hours by visitors who come again and again, quickly and slowly, when all are in
 	same   uint64    // pairs of clicks of the hour that have one fingerprint
+
+	displays displays // of the clicks of the hour
 }
 
 // group is a fingerprint in a scope.
@@ -269,6 +274,7 @@ func (s *survey) look(c *click.Click, v *click.Vector) {
 		s.address(addressKey, pairKey, before, c, &keys)
 		p := s.pairs.Find(pairKey)
 		s.scope(addressKey, p != nil && s.single(p), before > 0, c, v, &keys)
+		s.display(c, pairKey, keys[ofPublisher])
 	}
 }
 
@@ -520,6 +526,7 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	if s.aged > 0 {
 		v[SlotFastShare] = float32(s.fast / s.aged)
 	}
+	facts |= s.fillDisplay(v, c, keys[ofPublisher], p)
 	v[SlotFacts] = float32(facts)
 }
 

@@ -103,6 +103,8 @@ const (
 	SlotAllied         // share of this visitor's publishers that are in it together
 	SlotHourTwice      // clicks of the address, or its publisher, that were pressed or sent twice
 	SlotTwice          // how many would be of people
+	SlotDisplayGap     // seconds from the display of its ad to the click; below 0 it came first
+	SlotUnseenZ        // z: clicks of this visitor whose displays are missing, against everybody's
 	numSlots
 )
 
@@ -161,7 +163,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotPairFence:         {"pair_fence", "IQR", "The same of address and agent together against all active pairs."},
 	SlotPublisherSurprise: {"publisher_surprise", "robust z", "The publisher's last 60 minutes against the same hour of the last four weeks, or of the last seven days where that is less, as the gateway knew them."},
 	SlotSurpriseHours:     {"publisher_surprise_hours", "hours", "How many earlier hours that rests on; 0 is no opinion."},
-	SlotFacts:             {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's."},
+	SlotFacts:             {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's, 32 the feed of displays can be believed, 64 so can how soon after them people click."},
 	SlotHourPair:          {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
 	SlotHourFlood:         {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
 	SlotHourGaps:          {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
@@ -198,6 +200,8 @@ var Slots = [numSlots]SlotInfo{
 	SlotAllied:            {"ally_share", "share", "Share of this visitor's publishers that are this one or have ten times as many visitors in common with it as chance brings."},
 	SlotHourTwice:         {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice; of the publisher where the address has none and too few clicks to tell."},
 	SlotTwice:             {"hour_twice_usual", "clicks", "How many it would be of as many first clicks of all addresses."},
+	SlotDisplayGap:        {"display_gap", "s", "From the display of the click's ad to the click, where displays are fed; below 0 the click came first; 0 is not known."},
+	SlotUnseenZ:           {"undisplayed_z", "z", "How many more displays of the clicks of address and agent are missing than chance loses of everybody's; 0 where this one's is there."},
 	SlotFastShare:         {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 
@@ -276,6 +280,8 @@ const (
 	factsPeers
 	factsPopulation
 	factsSource
+	factsDisplay
+	factsPace
 )
 
 // fillLists writes the slots that depend on the click alone.

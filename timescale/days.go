@@ -23,7 +23,7 @@ const (
 )
 
 // splitTables are the tables that migrations split by day.
-var splitTables = [...]string{"clicks", "click_evidence", "click_minutes"}
+var splitTables = [...]string{"clicks", "click_evidence", "click_minutes", "impressions"}
 
 // days keeps the partitions of plain PostgreSQL; TimescaleDB makes its own
 // chunks. A partition is made in a transaction of its own, with none open before
@@ -174,6 +174,13 @@ func addDay(ctx context.Context, tx pgx.Tx, lockID, day int64) error {
 	from, to := time.UnixMicro(day*dayMicros).UTC(), time.UnixMicro((day+1)*dayMicros).UTC()
 	replacer := strings.NewReplacer("{day}", name, "{from}", from.Format(time.RFC3339), "{to}", to.Format(time.RFC3339))
 	for _, table := range splitTables {
+		var known bool // not in a schema of before it
+		if err := tx.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", table).Scan(&known); err != nil {
+			return err
+		}
+		if !known {
+			continue
+		}
 		sql := strings.ReplaceAll(addDaySQL, "{table}", table)
 		if _, err := tx.Exec(ctx, replacer.Replace(sql)); err != nil {
 			return err

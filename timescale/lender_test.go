@@ -43,7 +43,7 @@ func empty(t *testing.T, s *Store) {
 DELETE FROM positions; DELETE FROM clicks; DELETE FROM click_evidence; DELETE FROM click_minutes; DELETE FROM redeliveries;
 DELETE FROM dead_letters; DELETE FROM poison_records; DELETE FROM marks; DELETE FROM mark_counts; DELETE FROM units;
 DELETE FROM late_clicks; DELETE FROM billed_clicks; DELETE FROM billed_repeats; DELETE FROM retired_gateways; DELETE FROM users; TRUNCATE audit;
-DELETE FROM incidents; DELETE FROM pages;
+DELETE FROM incidents; DELETE FROM pages; DELETE FROM impressions; DELETE FROM conversions;
 UPDATE alerts_lease SET owner = '', fence = 0, until = to_timestamp(0), judged = to_timestamp(0);
 SET session_replication_role = replica; -- the append-only tables: their triggers rest
 DELETE FROM verdict_revisions; DELETE FROM closed_units; DELETE FROM closed_hours; DELETE FROM adjustments;

@@ -102,7 +102,7 @@ func Run(t *testing.T, open func(t *testing.T) aggregate.Store, opts Options) {
 		{"ConcurrentClaims", concurrentClaims},
 		{"Histories", histories},
 	}
-	for _, c := range slices.Concat(cases, closingCases) {
+	for _, c := range slices.Concat(cases, closingCases, feedCases) {
 		t.Run(c.name, func(t *testing.T) {
 			if opts.Serial == "" {
 				t.Parallel()

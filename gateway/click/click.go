@@ -134,7 +134,15 @@ type Click struct {
 
 	Verdict Verdict
 	Ingest  IngestID
+
+	// ShownAt is when the ad of ClickID was displayed, as the feed of impressions says:
+	// Unix microseconds, ShownNever, or 0 where nobody asked. It stands on no wire and in
+	// no row of the click: the second pass sets it.
+	ShownAt int64
 }
+
+// ShownNever says that the feed of impressions is whole and does not have the click's.
+const ShownNever = -1
 
 // Reset empties c for reuse.
 func (c *Click) Reset() { *c = Click{} }

@@ -93,6 +93,15 @@ type Mark struct {
 	Oldest               []SourceTime
 	ClickPartitions      int
 	DeadLetterPartitions int
+	ImpressionPartitions int // 0: the gateway takes no impressions
+}
+
+// OfFeed returns what m says in partitions of impressions: when it was made, for all
+// that was answered before stands before it. The account is none of theirs.
+func (m *Mark) OfFeed() *Mark {
+	fed := *m
+	fed.Counts, fed.Oldest = nil, nil
+	return &fed
 }
 
 // Encode returns the protobuf form of m.
@@ -101,6 +110,7 @@ func (m *Mark) Encode() ([]byte, error) {
 		Gateway: m.Gateway, Boot: m.Boot, Number: m.Number, ThroughSeq: m.ThroughSeq,
 		Final: m.Final, At: m.At, Void: m.Void,
 		ClickPartitions: uint32(m.ClickPartitions), DeadLetterPartitions: uint32(m.DeadLetterPartitions),
+		ImpressionPartitions: uint32(m.ImpressionPartitions),
 	}
 	for _, c := range m.Counts {
 		p.Counts = append(p.Counts, &clickpb.SourceCount{
@@ -129,6 +139,7 @@ func DecodeMark(b []byte) (*Mark, error) {
 		Gateway: p.Gateway, Boot: p.Boot, Number: p.Number, ThroughSeq: p.ThroughSeq,
 		Final: p.Final, At: p.At, Void: p.Void,
 		ClickPartitions: int(p.ClickPartitions), DeadLetterPartitions: int(p.DeadLetterPartitions),
+		ImpressionPartitions: int(p.ImpressionPartitions),
 	}
 	for _, c := range p.Counts {
 		m.Counts = append(m.Counts, SourceCount{c.TenantId, c.SourceId, c.Hour, c.Received, c.Shed, c.Unrecorded})

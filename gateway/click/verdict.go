@@ -113,6 +113,8 @@ const (
 	ReasonCrawlerSpoofed
 	ReasonUnknownAgent
 	ReasonListed
+	ReasonNoDisplay
+	ReasonBeforeDisplay
 	NumReasons
 )
 
@@ -160,11 +162,13 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReasonClickFarm:       {"CLICK_FARM", ClassSIVT, "Many addresses with one fingerprint click again and again on one publisher or campaign."},
 	ReasonAddressRotation: {"ADDRESS_ROTATION", ClassSIVT, "One fingerprint comes from ever new addresses and crowds one publisher or campaign."},
 	ReasonCollusion:       {"PUBLISHER_COLLUSION", ClassSIVT, "The publisher's clicks come from the same few visitors, who come again and again or whom it shares with another, unlike its peers'."},
-	ReasonTooFast:         {"TOO_FAST", ClassSIVT, "The click came sooner after its ad was made out than a person can see and press it."},
+	ReasonTooFast:         {"TOO_FAST", ClassSIVT, "The click came sooner after its ad was made out or displayed than a person can see and press it."},
 	ReasonCrowd:           {"CROWD", ClassInfo, "The address is busy, and its agents and publishers are those of a crowd; its rate alone is no reason."},
 	ReasonCrawlerSpoofed:  {"CRAWLER_SPOOFED", ClassGIVT, "The agent declares a crawler whose owner publishes its addresses, and this is none of them."},
 	ReasonUnknownAgent:    {"UNKNOWN_AGENT", ClassGIVT, "The agent is on no list of browsers and apps."},
 	ReasonListed:          {"LISTED", ClassGIVT, "The operator's or tenant's own list, or a list of robots' addresses, names it."},
+	ReasonNoDisplay:       {"NO_IMPRESSION", ClassSIVT, "Address and agent keep clicking ads whose display the feed of impressions does not know, though it knows nearly all others'."},
+	ReasonBeforeDisplay:   {"CLICK_BEFORE_DISPLAY", ClassSIVT, "The click came before its ad was displayed."},
 	ReasonTruncated:       {"TRUNCATED", ClassInfo, "A text was cut to its documented limit."},
 }
 

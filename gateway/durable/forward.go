@@ -38,7 +38,7 @@ type forwarder struct {
 type shipment struct {
 	seq      uint64
 	at       spool.Position
-	received int64 // Unix microseconds; 0 for a record that does not decode
+	received int64 // Unix microseconds; 0 for a record that does not decode, and for fed ones
 	acked    bool
 }
 
@@ -46,8 +46,7 @@ type shipment struct {
 // partition, so that the segment can go when the store has passed them all.
 type segmentUse struct {
 	id      uint64
-	clicks  map[int32]int64
-	letters map[int32]int64
+	offsets map[string]map[int32]int64 // by topic
 }
 
 func newForwarder(l *Log) *forwarder {
@@ -180,11 +179,12 @@ func (f *forwarder) done(s *shipment, r *kgo.Record, err error) {
 func (f *forwarder) use(segment uint64, r *kgo.Record) {
 	i, known := slices.BinarySearchFunc(f.segments, segment, func(u segmentUse, id uint64) int { return cmp.Compare(u.id, id) })
 	if !known {
-		f.segments = slices.Insert(f.segments, i, segmentUse{segment, map[int32]int64{}, map[int32]int64{}})
+		f.segments = slices.Insert(f.segments, i, segmentUse{segment, map[string]map[int32]int64{}})
 	}
-	offsets := f.segments[i].clicks
-	if r.Topic == stream.DeadLettersTopic {
-		offsets = f.segments[i].letters
+	offsets := f.segments[i].offsets[r.Topic]
+	if offsets == nil {
+		offsets = make(map[int32]int64)
+		f.segments[i].offsets[r.Topic] = offsets
 	}
 	offsets[r.Partition] = max(offsets[r.Partition], r.Offset)
 }
@@ -281,6 +281,13 @@ func (l *Log) record(payload []byte) (r *kgo.Record, received int64) {
 		return stream.NewRecord(kind, e.tenant, nil, value, 1), 0
 	}
 	key := stream.AppendKey(make([]byte, 0, len(e.tenant)+17), e.tenant, e.id)
+	if l.partitions(kind) == 0 {
+		// The topic of a feed is gone. What waits behind must not wait for it; among the
+		// dead letters it is kept byte for byte, as poison.
+		r := stream.NewRecord(kind, e.tenant, key, value, l.partitions(stream.KindDeadLetter))
+		r.Topic = stream.DeadLettersTopic
+		return r, e.received
+	}
 	return stream.NewRecord(kind, e.tenant, key, value, l.partitions(kind)), e.received
 }
 
@@ -292,12 +299,19 @@ type spooled struct {
 }
 
 func identify(kind stream.Kind, value []byte) (spooled, error) {
-	if kind == stream.KindDeadLetter {
+	switch kind {
+	case stream.KindDeadLetter:
 		d, err := click.DecodeDeadLetter(value)
 		if err != nil {
 			return spooled{}, err
 		}
 		return spooled{d.TenantID, d.LetterID, d.ReceivedAt}, nil
+	case stream.KindImpression:
+		i, err := click.DecodeImpression(value)
+		return spooled{i.TenantID, i.ClickID, 0}, err
+	case stream.KindConversion:
+		c, err := click.DecodeConversion(value)
+		return spooled{c.TenantID, c.Key(), 0}, err
 	}
 	var c click.Click
 	err := click.DecodeClick(value, &c)

@@ -21,7 +21,7 @@ type kafkaEntry struct {
 	log      *Log
 	rec      *kgo.Record
 	done     Waiter
-	seq      uint64
+	seq      uint64 // 0: a fed record, of which the account knows nothing
 	due      time.Time
 	answered atomic.Bool
 	diverted atomic.Bool
@@ -31,15 +31,17 @@ type kafkaEntry struct {
 
 func (l *Log) toKafka(r *Record, done Waiter) error {
 	now := l.dep.Now()
-	l.live.Add(1)
-	l.lastLive.Store(now.UnixNano())
 	e := &kafkaEntry{log: l, done: done, due: now.Add(l.dep.AckDeadline)}
-	e.seq = l.account.give(r.TenantID, r.SourceID, r.EventTime, r.ReceivedAt)
 	e.open.Store(1)
 
 	value := make([]byte, 0, len(r.Value)+96)
 	value = append(value, r.Value...)
-	value = click.AppendIngest(value, &click.IngestID{Gateway: l.dep.Gateway, Boot: l.dep.Boot, Seq: e.seq})
+	if !r.Kind.Fed() {
+		l.live.Add(1)
+		l.lastLive.Store(now.UnixNano())
+		e.seq = l.account.give(r.TenantID, r.SourceID, r.EventTime, r.ReceivedAt)
+		value = click.AppendIngest(value, &click.IngestID{Gateway: l.dep.Gateway, Boot: l.dep.Boot, Seq: e.seq})
+	}
 	key := stream.AppendKey(make([]byte, 0, len(r.TenantID)+17), r.TenantID, r.ID)
 	e.rec = stream.NewRecord(r.Kind, r.TenantID, key, value, l.partitions(r.Kind))
 	l.waiting.add(e)
@@ -47,19 +49,16 @@ func (l *Log) toKafka(r *Record, done Waiter) error {
 	return nil
 }
 
-func (l *Log) partitions(k stream.Kind) int {
-	if k == stream.KindDeadLetter {
-		return l.dep.Topics.DeadLetters.Partitions
-	}
-	return l.dep.Topics.Clicks.Partitions
-}
+func (l *Log) partitions(k stream.Kind) int { return l.dep.Topics.Of(k).Partitions }
 
 // acked is Kafka's last word on the record.
 func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
-	e.log.live.Add(-1)
+	if e.seq != 0 {
+		e.log.live.Add(-1)
+	}
 	if err == nil {
 		e.log.acks.Add(1)
-		if e.log.load.sample() {
+		if e.seq != 0 && e.log.load.sample() {
 			e.log.timeAck(e.log.dep.Now().Sub(e.due.Add(-e.log.dep.AckDeadline)))
 		}
 		e.durable.Store(true)
@@ -71,7 +70,8 @@ func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
 	e.close()
 }
 
-// divert writes a copy to the spool, once, unless the last outcome is in. It asks for
+// divert writes a copy to the spool, once, unless the last outcome is in; of a fed
+// record it writes none, and its sender has to come again. It asks for
 // one more outcome before it takes the copy on, so that Kafka's error, which comes
 // meanwhile and leaves the copy to it, is not the last.
 func (e *kafkaEntry) divert() {
@@ -79,6 +79,11 @@ func (e *kafkaEntry) divert() {
 		return
 	}
 	if !e.diverted.CompareAndSwap(false, true) {
+		e.close()
+		return
+	}
+	if e.seq == 0 {
+		e.answer(ErrFeed)
 		e.close()
 		return
 	}
@@ -103,7 +108,7 @@ func (e *kafkaEntry) Done(_ uint64, err error) {
 
 func (e *kafkaEntry) answer(err error) {
 	if e.answered.CompareAndSwap(false, true) {
-		if err == nil {
+		if err == nil && e.seq != 0 {
 			e.log.load.flushed.Add(1)
 		}
 		e.done.Done(err)
@@ -124,7 +129,7 @@ func (e *kafkaEntry) reopen() bool {
 
 // close settles the sequence when the last outcome is in.
 func (e *kafkaEntry) close() {
-	if e.open.Add(-1) == 0 {
+	if e.open.Add(-1) == 0 && e.seq != 0 {
 		e.log.account.settle(e.seq, e.durable.Load())
 	}
 }
@@ -183,12 +188,14 @@ func (l *Log) watchDeadlines(ctx context.Context) {
 			// As if it were later: what is older than Silence is due.
 			now = now.Add(max(0, l.dep.AckDeadline-l.cfg.Silence))
 		}
-		late := l.waiting.overdue(now)
-		for _, e := range late {
-			e.divert()
+		late := 0 // events; what a feed sends says nothing of them
+		for _, e := range l.waiting.overdue(now) {
+			if e.divert(); e.seq != 0 {
+				late++
+			}
 		}
 		switch acks := l.acks.Load(); {
-		case len(late) > 0:
+		case late > 0:
 			since = acks
 			l.degraded.Store(true)
 		case l.degraded.Load() && acks > since && l.forward.lag() <= caughtUp:

@@ -101,6 +101,10 @@ func (l *Log) Record(r *Record, done Waiter) error {
 		l.inside.Done()
 		return ErrClosed
 	}
+	if r.Kind.Fed() && !l.takesFeed(r.Kind) {
+		l.inside.Done()
+		return ErrFeed
+	}
 	var err error
 	if l.cfg.First == SpoolFirst || l.degraded.Load() {
 		err = l.toSpool(r, done)
@@ -111,6 +115,20 @@ func (l *Log) Record(r *Record, done Waiter) error {
 		l.inside.Done()
 	}
 	return err
+}
+
+// feedShare is the part of a buffer, or of the spool, up to which it takes fed records.
+const feedShare = 0.5
+
+// takesFeed reports whether fed records may come in: they have a topic, and while Kafka is what events are
+// acked by, it alone takes them: the spool is what clicks fall back on. In any order
+// half of the room is kept for clicks.
+func (l *Log) takesFeed(kind stream.Kind) bool {
+	if l.partitions(kind) == 0 || l.cfg.First == KafkaFirst && l.degraded.Load() {
+		return false
+	}
+	s := l.Signals()
+	return s.Buffered < feedShare && (l.cfg.First == KafkaFirst || s.Spool < feedShare)
 }
 
 // Shed counts an event refused for load after its tenant was known.
@@ -202,11 +220,15 @@ func newSpoolEntry(l *Log) *spoolEntry {
 func (l *Log) toSpool(r *Record, done Waiter) error {
 	e := l.spoolEntries.Get().(*spoolEntry)
 	e.rec, e.done, e.seq, e.since = *r, done, 0, time.Time{}
-	if l.load.sample() {
+	suffix := e.suffix
+	switch {
+	case r.Kind.Fed():
+		suffix = nil // the account knows nothing of it
+	case l.load.sample():
 		e.since = l.dep.Now()
 	}
 	e.buf = append(append(e.buf[:0], byte(r.Kind)), r.Value...)
-	if err := l.dep.Spool.Append(e.buf, e.suffix, e); err != nil {
+	if err := l.dep.Spool.Append(e.buf, suffix, e); err != nil {
 		e.release()
 		return fmt.Errorf("%w: %w", ErrFull, err)
 	}
@@ -230,7 +252,7 @@ func (e *spoolEntry) Done(_ uint64, err error) {
 	if e.seq != 0 {
 		e.log.account.settle(e.seq, err == nil)
 	}
-	if err == nil {
+	if err == nil && e.seq != 0 {
 		e.log.load.flushed.Add(1)
 		if !e.since.IsZero() {
 			e.log.load.time(e.waited, e.log.dep.Now().Sub(e.since))

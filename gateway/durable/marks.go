@@ -102,6 +102,7 @@ func (m *marker) ready(last bool) (*click.Mark, bool) {
 		Oldest:               m.unsent(&st),
 		ClickPartitions:      m.log.dep.Topics.Clicks.Partitions,
 		DeadLetterPartitions: m.log.dep.Topics.DeadLetters.Partitions,
+		ImpressionPartitions: m.log.dep.Topics.Impressions.Partitions,
 	}
 	return mark, true
 }
@@ -134,11 +135,21 @@ func (m *marker) send(ctx context.Context, mark *click.Mark, done chan<- error) 
 		m.log.dep.Logger.Error("a mark could not be encoded", "error", err)
 		return 0
 	}
+	fed, err := mark.OfFeed().Encode()
+	if err != nil {
+		m.log.dep.Logger.Error("a mark could not be encoded", "error", err)
+		return 0
+	}
 	sent := 0
 	for topic, partitions := range map[string]int{
 		stream.ClicksTopic:      mark.ClickPartitions,
 		stream.DeadLettersTopic: mark.DeadLetterPartitions,
+		stream.ImpressionsTopic: mark.ImpressionPartitions,
 	} {
+		value := value
+		if topic == stream.ImpressionsTopic {
+			value = fed
+		}
 		for p := range int32(partitions) {
 			m.log.dep.Client.TryProduce(context.WithoutCancel(ctx), stream.NewMark(topic, p, value), func(_ *kgo.Record, err error) {
 				if err != nil {
@@ -164,7 +175,7 @@ func (m *marker) final(ctx context.Context) error {
 		return errors.New("the final mark would overtake events; this boot will be reconciled from its rows")
 	}
 	mark.Final = len(mark.Oldest) == 0
-	done := make(chan error, mark.ClickPartitions+mark.DeadLetterPartitions)
+	done := make(chan error, mark.ClickPartitions+mark.DeadLetterPartitions+mark.ImpressionPartitions)
 	var failed error
 	for range m.send(ctx, mark, done) {
 		select {

@@ -14,13 +14,13 @@ import (
 
 // Record is one event to make durable.
 type Record struct {
-	Kind       stream.Kind // KindClick or KindDeadLetter
+	Kind       stream.Kind // any but KindMark
 	TenantID   string
 	SourceID   string
-	ID         click.ID // event id or letter id
+	ID         click.ID // event id, letter id, or what names a fed record: click id, conversion key
 	EventTime  int64    // Unix microseconds; receipt time for dead letters
 	ReceivedAt int64    // Unix microseconds
-	Value      []byte   // click.AppendClick or click.AppendDeadLetter output, without ingest id
+	Value      []byte   // click's Append output of the kind, without ingest id
 }
 
 // Waiter is told once what became of a record.
@@ -36,5 +36,7 @@ var (
 	ErrClosed = errors.New("the gateway is stopping")
 	// ErrUnsent: nothing is lost, and the next start goes on where this one ended.
 	ErrUnsent = errors.New("not everything was passed on to Kafka")
+	// ErrFeed: what a feed sends never takes room that clicks may need.
+	ErrFeed   = errors.New("feeds are not taken now: Kafka does not answer, or what waits to be written has grown; send again later")
 	ErrFailed = errors.New("the durable write failed; the event may or may not survive")
 )

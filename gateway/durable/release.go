@@ -52,20 +52,24 @@ func (f *forwarder) ackedBefore() uint64 {
 // storedBefore returns the first segment below limit with a record that the
 // store has not committed, and forgets those before it.
 func (f *forwarder) storedBefore(ctx context.Context, limit uint64) (uint64, error) {
-	clicks, err := f.log.dep.StoredThrough(ctx, stream.ClicksTopic)
-	if err != nil {
-		return 0, err
-	}
-	letters, err := f.log.dep.StoredThrough(ctx, stream.DeadLettersTopic)
-	if err != nil {
-		return 0, err
+	stored := make(map[string]map[int32]int64)
+	for _, kind := range [...]stream.Kind{stream.KindClick, stream.KindDeadLetter, stream.KindImpression, stream.KindConversion} {
+		if f.log.partitions(kind) == 0 {
+			continue
+		}
+		var err error
+		if stored[kind.Topic()], err = f.log.dep.StoredThrough(ctx, kind.Topic()); err != nil {
+			return 0, err
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for len(f.segments) > 0 && f.segments[0].id < limit {
 		u := &f.segments[0]
-		if !passed(u.clicks, clicks) || !passed(u.letters, letters) {
-			return u.id, nil
+		for topic, offsets := range u.offsets {
+			if !passed(offsets, stored[topic]) {
+				return u.id, nil
+			}
 		}
 		f.segments = f.segments[1:]
 	}

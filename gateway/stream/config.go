@@ -23,7 +23,7 @@ type Config struct {
 	Brokers         []string      `yaml:"brokers"`
 	Durability      Durability    `yaml:"durability"`
 	CreateTopics    bool          `yaml:"create_topics"`
-	Partitions      int           `yaml:"partitions"`        // of clicks.v1 when created
+	Partitions      int           `yaml:"partitions"`        // of clicks.v1 and impressions.v1 when created
 	MaxBuffered     int           `yaml:"max_buffered"`      // records not yet acked
 	MaxBufferedSize int           `yaml:"max_buffered_size"` // bytes not yet acked
 	AckDeadline     time.Duration `yaml:"ack_deadline"`      // then the spool takes the click

@@ -16,6 +16,9 @@ import (
 const (
 	ClicksTopic      = "clicks.v1"
 	DeadLettersTopic = "deadletters.v1"
+	// The feeds have topics of their own, so that whoever counts clicks never meets them.
+	ImpressionsTopic = "impressions.v1"
+	ConversionsTopic = "conversions.v1"
 )
 
 // Header keys.
@@ -31,19 +34,30 @@ type Kind byte
 const (
 	KindClick      Kind = 'c' // value is clickpb.Click
 	KindDeadLetter Kind = 'd' // value is clickpb.DeadLetter
-	KindMark       Kind = 'm' // value is clickpb.Mark; in both topics
+	KindMark       Kind = 'm' // value is clickpb.Mark; in all topics but conversions
+	KindImpression Kind = 'i' // value is clickpb.Impression
+	KindConversion Kind = 'v' // value is clickpb.Conversion
 )
 
-// Topic returns the topic of clicks or dead letters.
+// Topic returns the topic of records of this kind, other than marks.
 func (k Kind) Topic() string {
-	if k == KindDeadLetter {
+	switch k {
+	case KindDeadLetter:
 		return DeadLettersTopic
+	case KindImpression:
+		return ImpressionsTopic
+	case KindConversion:
+		return ConversionsTopic
 	}
 	return ClicksTopic
 }
 
+// Fed reports whether records of this kind come by a feed: they are evidence about
+// clicks and no events that a gateway accounts for.
+func (k Kind) Fed() bool { return k == KindImpression || k == KindConversion }
+
 // AppendKey appends the record key: tenant, NUL, the 16 bytes of the event or
-// letter id. Every copy of an event has the same key, hence the same partition.
+// letter id, of an impression's click id, or of a conversion's key. Every copy of an event has the same key, hence the same partition.
 func AppendKey(dst []byte, tenant string, id click.ID) []byte {
 	dst = append(dst, tenant...)
 	dst = append(dst, 0)
@@ -57,7 +71,7 @@ func Partition(key []byte, n int) int32 {
 	return int32(xxhash.Sum64(key) % uint64(n))
 }
 
-// NewRecord builds a click or dead-letter record. The record keeps value and key.
+// NewRecord builds a record of any kind but a mark. The record keeps value and key.
 func NewRecord(kind Kind, tenant string, key, value []byte, partitions int) *kgo.Record {
 	return &kgo.Record{
 		Topic:     kind.Topic(),
@@ -73,6 +87,7 @@ func NewRecord(kind Kind, tenant string, key, value []byte, partitions int) *kgo
 
 var kindBytes = map[Kind][]byte{
 	KindClick: {byte(KindClick)}, KindDeadLetter: {byte(KindDeadLetter)}, KindMark: {byte(KindMark)},
+	KindImpression: {byte(KindImpression)}, KindConversion: {byte(KindConversion)},
 }
 
 // NewMark builds a mark record for one partition of a topic.
@@ -91,7 +106,7 @@ func KindOf(r *kgo.Record) (Kind, error) {
 	for _, h := range r.Headers {
 		if h.Key == HeaderKind && len(h.Value) == 1 {
 			switch k := Kind(h.Value[0]); k {
-			case KindClick, KindDeadLetter, KindMark:
+			case KindClick, KindDeadLetter, KindMark, KindImpression, KindConversion:
 				return k, nil
 			}
 		}

@@ -22,6 +22,23 @@ type Topics struct {
 	ClusterID   string
 	Clicks      TopicInfo
 	DeadLetters TopicInfo
+	// Impressions and Conversions have no partitions where the topics do not exist: then
+	// the gateway takes no feeds.
+	Impressions TopicInfo
+	Conversions TopicInfo
+}
+
+// Of returns what is known of the topic of a kind of records.
+func (t *Topics) Of(k Kind) TopicInfo {
+	switch k {
+	case KindDeadLetter:
+		return t.DeadLetters
+	case KindImpression:
+		return t.Impressions
+	case KindConversion:
+		return t.Conversions
+	}
+	return t.Clicks
 }
 
 // ErrAway says that no broker answered, so that nothing is known of the topics.
@@ -81,13 +98,21 @@ func awaitCreated(ctx context.Context, read func() error) error {
 func readTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, error) {
 	// Asking for permissions as well goes past the client's cache, which would
 	// repeat for seconds what was so before the creation.
-	meta, err := adm.Metadata(kadm.WithAuthorizedOps(ctx), ClicksTopic, DeadLettersTopic)
+	meta, err := adm.Metadata(kadm.WithAuthorizedOps(ctx), ClicksTopic, DeadLettersTopic, ImpressionsTopic, ConversionsTopic)
 	if err != nil {
 		return Topics{}, fmt.Errorf("kafka.brokers: cannot read topics from %v: %w", cfg.Brokers, unanswered(err))
 	}
 	found := Topics{ClusterID: meta.Cluster}
-	for name, info := range map[string]*TopicInfo{ClicksTopic: &found.Clicks, DeadLettersTopic: &found.DeadLetters} {
+	var names []string
+	for name, info := range map[string]*TopicInfo{
+		ClicksTopic: &found.Clicks, DeadLettersTopic: &found.DeadLetters,
+		ImpressionsTopic: &found.Impressions, ConversionsTopic: &found.Conversions,
+	} {
 		topic := meta.Topics[name]
+		if fed := name == ImpressionsTopic || name == ConversionsTopic; fed && !cfg.CreateTopics && errors.Is(topic.Err, kerr.UnknownTopicOrPartition) {
+			continue // a cluster of before the feeds, or one that takes none
+		}
+		names = append(names, name)
 		if topic.Err != nil {
 			return Topics{}, fmt.Errorf("topic %s: %w; create it, or set kafka.create_topics: true", name, topic.Err)
 		}
@@ -99,11 +124,14 @@ func readTopics(ctx context.Context, adm *kadm.Client, cfg *Config) (Topics, err
 	if cfg.Durability == SingleNode {
 		return found, nil
 	}
-	return found, checkConfigs(ctx, adm, checkSetting, ClicksTopic, DeadLettersTopic)
+	return found, checkConfigs(ctx, adm, checkSetting, names...)
 }
 
 func create(ctx context.Context, adm *kadm.Client, cfg *Config) error {
-	for name, partitions := range map[string]int{ClicksTopic: cfg.Partitions, DeadLettersTopic: min(cfg.Partitions, 4)} {
+	for name, partitions := range map[string]int{
+		ClicksTopic: cfg.Partitions, DeadLettersTopic: min(cfg.Partitions, 4),
+		ImpressionsTopic: cfg.Partitions, ConversionsTopic: min(cfg.Partitions, 4),
+	} {
 		if err := createTopic(ctx, adm, name, partitions, cfg.replicas(), cfg.topicSettings()); err != nil {
 			return err
 		}

@@ -41,6 +41,7 @@ type Aggregator struct {
 
 	waiting  atomic.Pointer[error] // what a start still waits for
 	consumer *aggregate.Aggregator
+	feeds    *aggregate.Aggregator
 	auditor  *aggregate.Auditor
 	closer   *aggregate.Closer // nil: it closes no hours
 	started  bool
@@ -77,6 +78,9 @@ func (a *Aggregator) openStore(ctx context.Context, cfg *config.Config) error {
 
 func (a *Aggregator) build(cfg *config.Config, opt Options) (err error) {
 	if a.consumer, err = newAggregator(cfg, a.Store, opt); err == nil {
+		a.feeds, err = aggregate.NewFeeds(cfg.Aggregate, aggregatorOf(cfg, a.Store, opt), a.Store)
+	}
+	if err == nil {
 		a.auditor, err = newAuditor(cfg, a.Store, opt)
 	}
 	return err
@@ -91,10 +95,14 @@ func newAuditor(cfg *config.Config, store aggregate.Reports, opt Options) (*aggr
 }
 
 func newAggregator(cfg *config.Config, store aggregate.Ingest, opt Options) (*aggregate.Aggregator, error) {
-	return aggregate.New(cfg.Aggregate, aggregate.Dependencies{
+	return aggregate.New(cfg.Aggregate, aggregatorOf(cfg, store, opt))
+}
+
+func aggregatorOf(cfg *config.Config, store aggregate.Ingest, opt Options) aggregate.Dependencies {
+	return aggregate.Dependencies{
 		Store: store, Kafka: cfg.Kafka.ClientOptions("clickgate-aggregate"), Owner: owner(),
 		Now: time.Now, Logger: opt.Logger, Registerer: opt.Registry,
-	})
+	}
 }
 
 // owner names this process in the store's claims.
@@ -110,6 +118,7 @@ func owner() string {
 func (a *Aggregator) Start() {
 	a.started = true
 	a.consumer.Start()
+	a.feeds.Start()
 	a.auditor.Start()
 	if a.closer != nil {
 		a.closer.Start()
@@ -147,7 +156,7 @@ func (a *Aggregator) Stop(ctx context.Context) error {
 		a.closer.Stop()
 	}
 	if a.started {
-		err = a.consumer.Stop(ctx)
+		err = errors.Join(a.consumer.Stop(ctx), a.feeds.Stop(ctx))
 	}
 	err = errors.Join(err, a.admin.close(), a.cleanup.run(ctx))
 	if a.Store != nil {

@@ -69,6 +69,7 @@ func NewCloser(cfg *config.Config, store aggregate.Closing, opt Options, sources
 	}
 	dep := aggregate.CloserDependencies{
 		Store: store, Judge: judge, Terms: sources.terms, Owner: owner(), Version: opt.Version, Now: time.Now, Logger: opt.Logger,
+		ImpressionsKeep: cfg.Aggregate.Feeds.ImpressionsKeep,
 	}
 	if opt.Registry != nil {
 		dep.Registerer = opt.Registry

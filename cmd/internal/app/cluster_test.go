@@ -27,6 +27,7 @@ import (
 const clusterControl = `
 tenants:
   - id: acme
+    token_keys: [{id: 1, key: AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=}]
     sources:
       - {id: ads, api_keys: [{sha256: %x}]}
     campaigns:
@@ -119,7 +120,12 @@ func options() app.Options {
 
 func (c *cluster) post(gateway int, body string) {
 	c.t.Helper()
-	url := "http://" + c.gateways[gateway].Server.Addr().String() + "/v1/clicks"
+	c.postTo(gateway, "clicks", body)
+}
+
+func (c *cluster) postTo(gateway int, what, body string) {
+	c.t.Helper()
+	url := "http://" + c.gateways[gateway].Server.Addr().String() + "/v1/" + what
 	req, err := http.NewRequestWithContext(c.t.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		c.t.Fatal(err)
@@ -131,7 +137,7 @@ func (c *cluster) post(gateway int, body string) {
 	}
 	res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		c.t.Errorf("gateway %d answered %d", gateway, res.StatusCode)
+		c.t.Errorf("gateway %d answered %d to %s", gateway, res.StatusCode, what)
 	}
 }
 

@@ -117,12 +117,17 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 	if opt.Scorer != nil {
 		judge = opt.Scorer(scorer)
 	}
+	feeds := g.Topics.Impressions.Partitions > 0 && g.Topics.Conversions.Partitions > 0
+	if !feeds {
+		opt.Logger.Warn("no feeds are taken: create the topics and start again, or set kafka.create_topics: true",
+			"topics", []string{stream.ImpressionsTopic, stream.ConversionsTopic})
+	}
 	g.Server, err = gateway.New(cfg.Gateway, gateway.Dependencies{
 		Control: g.Control, Log: g.Log, Scorer: judge,
 		Sealer:     seal.NewSealer(keys.Newest, rand.Reader),
 		Pseudonyms: seal.NewPseudonymizer(keys.Oldest),
 		Now:        time.Now, Entropy: rand.Reader, Logger: opt.Logger,
-		Registerer: opt.Registry, Gatherer: opt.Registry, Signals: g.Log.Signals, Hints: fleet,
+		Registerer: opt.Registry, Gatherer: opt.Registry, Signals: g.Log.Signals, Hints: fleet, Feeds: feeds,
 	})
 	return err
 }

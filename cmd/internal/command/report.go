@@ -6,10 +6,11 @@ import (
 )
 
 type reportGroup struct {
-	Billing   billingCmd   `cmd:"" help:"Clicks by verdict and what they cost, per advertiser, campaign and hour."`
-	Statement statementCmd `cmd:"" help:"What a month costs: closed hours, adjustments, what is still open."`
-	Invalid   invalidCmd   `cmd:"" help:"What was kept out of the bill and why: gross, net of GIVT, total net, decision rate, reasons."`
-	Reconcile reconcileCmd `cmd:"" help:"Compare what gateways took with what is stored; exit status 1 when it does not add up."`
+	Billing     billingCmd     `cmd:"" help:"Clicks by verdict and what they cost, per advertiser, campaign and hour."`
+	Statement   statementCmd   `cmd:"" help:"What a month costs: closed hours, adjustments, what is still open."`
+	Invalid     invalidCmd     `cmd:"" help:"What was kept out of the bill and why: gross, net of GIVT, total net, decision rate, reasons."`
+	Conversions conversionsCmd `cmd:"" help:"What came of valid clicks, per publisher and campaign: conversions, how long after the click, what is strange."`
+	Reconcile   reconcileCmd   `cmd:"" help:"Compare what gateways took with what is stored; exit status 1 when it does not add up."`
 }
 
 // selection is whose clicks a report is about.
@@ -94,6 +95,27 @@ func (c *invalidCmd) Run(s *session) error {
 			return err
 		}
 		return report.Invalid(s.Stdout, &report.InvalidReport{Rows: rows, Invalid: invalid}, c.format())
+	})
+}
+
+type conversionsCmd struct {
+	selection
+	period
+	output
+}
+
+// Run reports conversions of the clicks of closed hours in the period.
+func (c *conversionsCmd) Run(s *session) error {
+	from, to, err := c.bounds(s.Now())
+	if err != nil {
+		return err
+	}
+	return s.withReports(func(r reader) error {
+		rows, err := aggregate.Conversions(s.ctx, r, c.within(from, to))
+		if err != nil {
+			return err
+		}
+		return report.Conversions(s.Stdout, rows, c.format())
 	})
 }
 

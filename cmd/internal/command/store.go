@@ -21,6 +21,7 @@ type reader interface {
 	aggregate.Incidents
 	aggregate.VectorReader
 	aggregate.DeadLetters
+	aggregate.Feeds
 	Close() error
 }
 

@@ -252,3 +252,8 @@ func (t *closing) InvoiceOf(context.Context, string, int64) (aggregate.Invoice, 
 
 // SettleLate implements aggregate.ClosingTx.
 func (t *closing) SettleLate(context.Context, []aggregate.EventKey) error { return errUnused }
+
+// ShownAt implements aggregate.ClosingTx: the range has no feed of impressions.
+func (t *closing) ShownAt(_ context.Context, _ string, clickIDs []click.ID) ([]int64, error) {
+	return make([]int64, len(clickIDs)), nil
+}

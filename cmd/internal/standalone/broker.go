@@ -63,19 +63,29 @@ func newBacklog(cfg *stream.Config, store aggregate.Ingest) (*backlog, error) {
 
 func (b *backlog) close() { b.client.Close() }
 
+// kinds are those whose topics the store consumes.
+var kinds = [...]stream.Kind{stream.KindClick, stream.KindDeadLetter, stream.KindImpression, stream.KindConversion}
+
 // stored returns the store's next offset per partition of a topic.
 func (b *backlog) stored(ctx context.Context, topic string) (map[int32]int64, error) {
-	info := b.topics.Clicks
-	if topic == stream.DeadLettersTopic {
-		info = b.topics.DeadLetters
+	for _, kind := range kinds {
+		if kind.Topic() == topic {
+			return b.store.StoredThrough(ctx, b.topics.ClusterID, b.topics.Of(kind).ID)
+		}
 	}
-	return b.store.StoredThrough(ctx, b.topics.ClusterID, info.ID)
+	return nil, fmt.Errorf("topic %s is none of ours", topic)
 }
 
 // records returns how many records the store has not committed, and the offsets
 // below which nothing is needed any more.
 func (b *backlog) records(ctx context.Context) (lag int64, done kadm.Offsets, err error) {
-	ends, err := b.admin.ListEndOffsets(ctx, stream.ClicksTopic, stream.DeadLettersTopic)
+	var topics []string
+	for _, kind := range kinds {
+		if b.topics.Of(kind).Partitions > 0 {
+			topics = append(topics, kind.Topic())
+		}
+	}
+	ends, err := b.admin.ListEndOffsets(ctx, topics...)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -1,5 +1,6 @@
-// The wire contract of clickgate: what stands in the Kafka topics clicks.v1 and
-// deadletters.v1, in the spool, and inside click tokens.
+// The wire contract of clickgate: what stands in the Kafka topics clicks.v1,
+// deadletters.v1, impressions.v1 and conversions.v1, in the spool, and inside click
+// tokens.
 //
 // Rules: a field number is never reused, a field never changes its type; new
 // fields are optional to every reader. The version in the topic's name changes
@@ -874,6 +875,7 @@ type Mark struct {
 	Oldest               []*SourceTime          `protobuf:"bytes,9,rep,name=oldest,proto3" json:"oldest,omitempty"`
 	ClickPartitions      uint32                 `protobuf:"varint,10,opt,name=click_partitions,json=clickPartitions,proto3" json:"click_partitions,omitempty"`
 	DeadLetterPartitions uint32                 `protobuf:"varint,11,opt,name=dead_letter_partitions,json=deadLetterPartitions,proto3" json:"dead_letter_partitions,omitempty"`
+	ImpressionPartitions uint32                 `protobuf:"varint,12,opt,name=impression_partitions,json=impressionPartitions,proto3" json:"impression_partitions,omitempty"` // 0: the gateway takes no impressions
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
 }
@@ -981,6 +983,13 @@ func (x *Mark) GetClickPartitions() uint32 {
 func (x *Mark) GetDeadLetterPartitions() uint32 {
 	if x != nil {
 		return x.DeadLetterPartitions
+	}
+	return 0
+}
+
+func (x *Mark) GetImpressionPartitions() uint32 {
+	if x != nil {
+		return x.ImpressionPartitions
 	}
 	return 0
 }
@@ -1131,6 +1140,178 @@ func (x *SourceTime) GetOldestUnsent() int64 {
 	return 0
 }
 
+// Impression says that the ad of an opportunity was displayed. It stands in the
+// topic impressions.v1. The numbers of its fields, and of Conversion's, are above
+// those of Click: whoever takes one for a click finds nothing that a click needs.
+type Impression struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,70,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	ClickId       []byte                 `protobuf:"bytes,71,opt,name=click_id,json=clickId,proto3" json:"click_id,omitempty"`  // 16 bytes, as in the token
+	ShownAt       int64                  `protobuf:"varint,72,opt,name=shown_at,json=shownAt,proto3" json:"shown_at,omitempty"` // Unix microseconds
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Impression) Reset() {
+	*x = Impression{}
+	mi := &file_gateway_click_clickpb_click_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Impression) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Impression) ProtoMessage() {}
+
+func (x *Impression) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_click_clickpb_click_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Impression.ProtoReflect.Descriptor instead.
+func (*Impression) Descriptor() ([]byte, []int) {
+	return file_gateway_click_clickpb_click_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Impression) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *Impression) GetClickId() []byte {
+	if x != nil {
+		return x.ClickId
+	}
+	return nil
+}
+
+func (x *Impression) GetShownAt() int64 {
+	if x != nil {
+		return x.ShownAt
+	}
+	return 0
+}
+
+// Conversion says what came of a click. It stands in the topic conversions.v1.
+type Conversion struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TenantId      string                 `protobuf:"bytes,70,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	ClickId       []byte                 `protobuf:"bytes,71,opt,name=click_id,json=clickId,proto3" json:"click_id,omitempty"`              // 16 bytes, as in the token
+	ConvertedAt   int64                  `protobuf:"varint,72,opt,name=converted_at,json=convertedAt,proto3" json:"converted_at,omitempty"` // Unix microseconds
+	SourceId      string                 `protobuf:"bytes,73,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	ReceivedAt    int64                  `protobuf:"varint,74,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"` // Unix microseconds, gateway clock
+	Kind          string                 `protobuf:"bytes,75,opt,name=kind,proto3" json:"kind,omitempty"`                                // such as install; the sender's word
+	TransactionId string                 `protobuf:"bytes,76,opt,name=transaction_id,json=transactionId,proto3" json:"transaction_id,omitempty"`
+	ValueMicros   int64                  `protobuf:"varint,77,opt,name=value_micros,json=valueMicros,proto3" json:"value_micros,omitempty"`
+	Currency      string                 `protobuf:"bytes,78,opt,name=currency,proto3" json:"currency,omitempty"` // ISO 4217; empty without a value
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Conversion) Reset() {
+	*x = Conversion{}
+	mi := &file_gateway_click_clickpb_click_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Conversion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Conversion) ProtoMessage() {}
+
+func (x *Conversion) ProtoReflect() protoreflect.Message {
+	mi := &file_gateway_click_clickpb_click_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Conversion.ProtoReflect.Descriptor instead.
+func (*Conversion) Descriptor() ([]byte, []int) {
+	return file_gateway_click_clickpb_click_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Conversion) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *Conversion) GetClickId() []byte {
+	if x != nil {
+		return x.ClickId
+	}
+	return nil
+}
+
+func (x *Conversion) GetConvertedAt() int64 {
+	if x != nil {
+		return x.ConvertedAt
+	}
+	return 0
+}
+
+func (x *Conversion) GetSourceId() string {
+	if x != nil {
+		return x.SourceId
+	}
+	return ""
+}
+
+func (x *Conversion) GetReceivedAt() int64 {
+	if x != nil {
+		return x.ReceivedAt
+	}
+	return 0
+}
+
+func (x *Conversion) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *Conversion) GetTransactionId() string {
+	if x != nil {
+		return x.TransactionId
+	}
+	return ""
+}
+
+func (x *Conversion) GetValueMicros() int64 {
+	if x != nil {
+		return x.ValueMicros
+	}
+	return 0
+}
+
+func (x *Conversion) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
 // Token is the plaintext of a click token; docs/token.md has the envelope.
 type Token struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1156,7 +1337,7 @@ type Token struct {
 
 func (x *Token) Reset() {
 	*x = Token{}
-	mi := &file_gateway_click_clickpb_click_proto_msgTypes[8]
+	mi := &file_gateway_click_clickpb_click_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1349,7 @@ func (x *Token) String() string {
 func (*Token) ProtoMessage() {}
 
 func (x *Token) ProtoReflect() protoreflect.Message {
-	mi := &file_gateway_click_clickpb_click_proto_msgTypes[8]
+	mi := &file_gateway_click_clickpb_click_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1362,7 @@ func (x *Token) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Token.ProtoReflect.Descriptor instead.
 func (*Token) Descriptor() ([]byte, []int) {
-	return file_gateway_click_clickpb_click_proto_rawDescGZIP(), []int{8}
+	return file_gateway_click_clickpb_click_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Token) GetTenantId() string {
@@ -1375,7 +1556,7 @@ const file_gateway_click_clickpb_click_proto_rawDesc = "" +
 	"\amessage\x18\a \x01(\tR\amessage\x12\x10\n" +
 	"\x03raw\x18\b \x01(\fR\x03raw\x12\x1b\n" +
 	"\tletter_id\x18\t \x01(\fR\bletterId\x12,\n" +
-	"\x06ingest\x18< \x01(\v2\x14.clickgate.v1.IngestR\x06ingest\"\xed\x02\n" +
+	"\x06ingest\x18< \x01(\v2\x14.clickgate.v1.IngestR\x06ingest\"\xa2\x03\n" +
 	"\x04Mark\x12\x18\n" +
 	"\agateway\x18\x01 \x01(\tR\agateway\x12\x12\n" +
 	"\x04boot\x18\x02 \x01(\x06R\x04boot\x12\x16\n" +
@@ -1389,7 +1570,8 @@ const file_gateway_click_clickpb_click_proto_rawDesc = "" +
 	"\x06oldest\x18\t \x03(\v2\x18.clickgate.v1.SourceTimeR\x06oldest\x12)\n" +
 	"\x10click_partitions\x18\n" +
 	" \x01(\rR\x0fclickPartitions\x124\n" +
-	"\x16dead_letter_partitions\x18\v \x01(\rR\x14deadLetterPartitions\"\xab\x01\n" +
+	"\x16dead_letter_partitions\x18\v \x01(\rR\x14deadLetterPartitions\x123\n" +
+	"\x15impression_partitions\x18\f \x01(\rR\x14impressionPartitions\"\xab\x01\n" +
 	"\vSourceCount\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x1b\n" +
 	"\tsource_id\x18\x02 \x01(\tR\bsourceId\x12\x12\n" +
@@ -1403,7 +1585,24 @@ const file_gateway_click_clickpb_click_proto_rawDesc = "" +
 	"SourceTime\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x1b\n" +
 	"\tsource_id\x18\x02 \x01(\tR\bsourceId\x12#\n" +
-	"\roldest_unsent\x18\x03 \x01(\x03R\foldestUnsent\"\x94\x04\n" +
+	"\roldest_unsent\x18\x03 \x01(\x03R\foldestUnsent\"_\n" +
+	"\n" +
+	"Impression\x12\x1b\n" +
+	"\ttenant_id\x18F \x01(\tR\btenantId\x12\x19\n" +
+	"\bclick_id\x18G \x01(\fR\aclickId\x12\x19\n" +
+	"\bshown_at\x18H \x01(\x03R\ashownAt\"\x9f\x02\n" +
+	"\n" +
+	"Conversion\x12\x1b\n" +
+	"\ttenant_id\x18F \x01(\tR\btenantId\x12\x19\n" +
+	"\bclick_id\x18G \x01(\fR\aclickId\x12!\n" +
+	"\fconverted_at\x18H \x01(\x03R\vconvertedAt\x12\x1b\n" +
+	"\tsource_id\x18I \x01(\tR\bsourceId\x12\x1f\n" +
+	"\vreceived_at\x18J \x01(\x03R\n" +
+	"receivedAt\x12\x12\n" +
+	"\x04kind\x18K \x01(\tR\x04kind\x12%\n" +
+	"\x0etransaction_id\x18L \x01(\tR\rtransactionId\x12!\n" +
+	"\fvalue_micros\x18M \x01(\x03R\vvalueMicros\x12\x1a\n" +
+	"\bcurrency\x18N \x01(\tR\bcurrency\"\x94\x04\n" +
 	"\x05Token\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x19\n" +
 	"\bclick_id\x18\x02 \x01(\fR\aclickId\x12\x1b\n" +
@@ -1466,7 +1665,7 @@ func file_gateway_click_clickpb_click_proto_rawDescGZIP() []byte {
 }
 
 var file_gateway_click_clickpb_click_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gateway_click_clickpb_click_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_gateway_click_clickpb_click_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_gateway_click_clickpb_click_proto_goTypes = []any{
 	(Entry)(0),          // 0: clickgate.v1.Entry
 	(State)(0),          // 1: clickgate.v1.State
@@ -1479,7 +1678,9 @@ var file_gateway_click_clickpb_click_proto_goTypes = []any{
 	(*Mark)(nil),        // 8: clickgate.v1.Mark
 	(*SourceCount)(nil), // 9: clickgate.v1.SourceCount
 	(*SourceTime)(nil),  // 10: clickgate.v1.SourceTime
-	(*Token)(nil),       // 11: clickgate.v1.Token
+	(*Impression)(nil),  // 11: clickgate.v1.Impression
+	(*Conversion)(nil),  // 12: clickgate.v1.Conversion
+	(*Token)(nil),       // 13: clickgate.v1.Token
 }
 var file_gateway_click_clickpb_click_proto_depIdxs = []int32{
 	1,  // 0: clickgate.v1.Verdict.state:type_name -> clickgate.v1.State
@@ -1510,7 +1711,7 @@ func file_gateway_click_clickpb_click_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gateway_click_clickpb_click_proto_rawDesc), len(file_gateway_click_clickpb_click_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -12,7 +12,8 @@ import (
 type Judge struct {
 	policy  Policy
 	sources func(tenantID, sourceID string) *click.SourcePolicy
-	model   *iforest.Model
+	models  *Models
+	fixed   *forests // nil: those in force
 	maxKeys int
 }
 
@@ -30,22 +31,39 @@ func NewJudge(cfg Config, model *iforest.Model, sources func(tenantID, sourceID 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if _, err := iforest.NewHolder(Features, VectorVersion).Swap(model); err != nil {
+	models := newModels()
+	if err := models.Set(Forest{Model: model}, Forest{}); err != nil {
 		return nil, err
 	}
 	if sources == nil {
 		sources = func(string, string) *click.SourcePolicy { return nil }
 	}
-	return &Judge{policy: cfg.Policy, sources: sources, model: model, maxKeys: cfg.MaxKeys}, nil
+	return &Judge{policy: cfg.Policy, sources: sources, models: models, maxKeys: cfg.MaxKeys}, nil
+}
+
+// Models are the forests that score; they may be changed between passes, and a pass
+// goes by those of its beginning.
+func (j *Judge) Models() *Models { return j.models }
+
+// Fixed returns the judge with the forests of this moment: its passes and its Hashes are
+// of one model, whatever is put in force meanwhile.
+func (j *Judge) Fixed() *Judge {
+	fixed := *j
+	fixed.fixed = j.forests()
+	return &fixed
+}
+
+func (j *Judge) forests() *forests {
+	if j.fixed != nil {
+		return j.fixed
+	}
+	return j.models.inForce.Load()
 }
 
 // Hashes name the policy of a source and the model, 0 for none.
 func (j *Judge) Hashes(tenantID, sourceID string) (policy, model uint64) {
-	if j.model != nil {
-		model = j.model.Hash()
-	}
 	own := j.policy.For(j.sources(tenantID, sourceID))
-	return own.Hash(), model
+	return own.Hash(), hashOf(j.forests().live.Model)
 }
 
 // Begin starts a pass over the clicks of one source, those of one hour and of the hour
@@ -66,7 +84,7 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 	if err != nil {
 		return nil, nil, err
 	}
-	hash := policy.Hash()
+	hash, forests := policy.Hash(), j.forests()
 	look = func(c *click.Click) {
 		if v := c.Verdict; modern(&v) {
 			view.look(c, &v.Vector)
@@ -79,11 +97,12 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 		}
 		clear(v.Vector[SlotFacts:])
 		seen.observe(&v.Vector, c, addressKnown(c))
-		askModel(&v, j.model)
+		forests.ask(&v)
 		view.fill(&v.Vector, c)
 		d := Decide(&policy, c.Flags, &v.Vector)
 		v.State, v.Score, v.PolicyHash = d.State, d.Score, hash
 		v.Reasons = v.Reasons&kept | d.Reasons
+		j.models.watch(forests, c, &v, policy.ModelSuspect)
 		return v
 	}
 	return look, judge, nil

@@ -186,6 +186,7 @@ type Store interface {
 	Users
 	Incidents
 	DeadLetters
+	Models
 	// Migrate brings the schema to this version; it is safe to run concurrently.
 	Migrate(ctx context.Context) error
 	// CheckSchema returns a SchemaError when the schema is not this version's.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"clickgate/aggregate"
+	"clickgate/scoring"
 	"clickgate/scoring/iforest"
 )
 
@@ -19,6 +20,9 @@ const MaxFile = 900_000
 
 // ErrRefused says that the guard refused the model.
 var ErrRefused = errors.New("the guard refused this model")
+
+// ErrSlot says that what a change asks of the slots makes no sense.
+var ErrSlot = errors.New("the models in force do not allow this")
 
 // Desk changes the book of models. Every change names its author and a reason, which
 // stand in the audit trail. It is safe for concurrent use: of two changes at once one is
@@ -99,7 +103,7 @@ func (d *Desk) Promote(ctx context.Context, hash uint64, why string, despite boo
 		case err != nil:
 			return err
 		case m.Live == hash:
-			return fmt.Errorf("model %016x is live already", hash)
+			return fmt.Errorf("%w: model %016x is live already", ErrSlot, hash)
 		case entry.Refused != "" && !despite:
 			return fmt.Errorf("%w: %s", ErrRefused, entry.Refused)
 		}
@@ -116,7 +120,7 @@ func (d *Desk) Promote(ctx context.Context, hash uint64, why string, despite boo
 func (d *Desk) Rollback(ctx context.Context, why string) (hash uint64, err error) {
 	err = d.change(ctx, "model.rollback", 0, why, func(b *aggregate.ModelBook, m *aggregate.ModelChange) error {
 		if m.Previous == 0 {
-			return errors.New("there is no model before the live one to return to")
+			return fmt.Errorf("%w: there is no model before the live one to return to", ErrSlot)
 		}
 		if _, err := kept(b, m.Previous); err != nil {
 			return err
@@ -140,9 +144,9 @@ func (d *Desk) Retire(ctx context.Context, hash uint64, why string) error {
 		case m.Shadow:
 			m.Shadow, m.ShadowSince = 0, 0
 		case m.Live:
-			return fmt.Errorf("model %016x is live; promote another first", hash)
+			return fmt.Errorf("%w: model %016x is live; promote another first", ErrSlot, hash)
 		case m.Previous:
-			return fmt.Errorf("model %016x is what a rollback returns to; it can go after the next promotion", hash)
+			return fmt.Errorf("%w: model %016x is what a rollback returns to; it can go after the next promotion", ErrSlot, hash)
 		default:
 			m.Forget = hash
 		}
@@ -214,8 +218,11 @@ func Finder(ctx context.Context, store aggregate.Models) func(hash uint64) (*ifo
 			return m, nil
 		}
 		m, err := open(ctx, store, hash)
-		if err == nil {
+		switch {
+		case err == nil:
 			found[hash] = m
+		case errors.Is(err, aggregate.ErrNoModel), errors.Is(err, aggregate.ErrModelForgotten):
+			err = fmt.Errorf("%w: %w", scoring.ErrModelGone, err)
 		}
 		return m, err
 	}

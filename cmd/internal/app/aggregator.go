@@ -12,6 +12,7 @@ import (
 	"clickgate/aggregate/sqlite"
 	"clickgate/cmd/internal/config"
 	"clickgate/gateway/click"
+	"clickgate/scoring"
 	"clickgate/timescale"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,6 +42,8 @@ type Aggregator struct {
 	consumer *aggregate.Aggregator
 	auditor  *aggregate.Auditor
 	closer   *aggregate.Closer // nil: it closes no hours
+	judge    *scoring.Judge    // the closer's
+	models   *models           // nil: none are managed
 	started  bool
 	admin    *admin // nil without one
 	cleanup  cleanups
@@ -94,6 +97,7 @@ func (a *Aggregator) Start() {
 	a.started = true
 	a.consumer.Start()
 	a.auditor.Start()
+	a.models.start()
 	if a.closer != nil {
 		a.closer.Start()
 	}
@@ -121,6 +125,7 @@ func (a *Aggregator) Counts() [click.NumStates]int64 { return a.consumer.Counts(
 func (a *Aggregator) Stop(ctx context.Context) error {
 	var err error
 	a.auditor.Stop()
+	a.models.stop()
 	if a.closer != nil {
 		a.closer.Stop()
 	}

@@ -31,6 +31,9 @@ func (c *aggregateCmd) Run(s *session) error {
 	if err := a.CloseHoursByControl(s.ctx, &cfg.Config, opt); err != nil {
 		return errors.Join(err, a.Stop(context.WithoutCancel(s.ctx)))
 	}
+	if err := a.ManageModels(s.ctx, &cfg.Config, opt); err != nil {
+		return errors.Join(err, a.Stop(context.WithoutCancel(s.ctx)))
+	}
 	if addr := cfg.Aggregate.AdminListen; addr != "" {
 		bound, err := a.ServeAdmin(addr, registry)
 		if err != nil {

@@ -138,7 +138,7 @@ func startAggregate(t *testing.T, cfg *config.Config, r *recorder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.CloseHours(cfg, options(r), app.SourcesOf(nil)); err != nil {
+	if err := a.CloseHours(t.Context(), cfg, options(r), app.SourcesOf(nil)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -31,7 +31,7 @@ func NewJudge(cfg Config, model *iforest.Model, sources func(tenantID, sourceID 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	models := newModels()
+	models := newModels("hour")
 	if err := models.Set(Forest{Model: model}, Forest{}); err != nil {
 		return nil, err
 	}

@@ -35,8 +35,10 @@ type Models struct {
 // forests are those of one moment.
 type forests struct{ live, shadow Forest }
 
-func newModels() *Models {
-	m := &Models{seen: newShadowMetrics()}
+// newModels returns models without a forest. pass is edge for a gateway and hour for the
+// second pass: both may share a registry.
+func newModels(pass string) *Models {
+	m := &Models{seen: newShadowMetrics(pass)}
 	m.inForce.Store(&forests{})
 	return m
 }
@@ -66,11 +68,10 @@ func hashOf(m *iforest.Model) uint64 {
 	return m.Hash()
 }
 
-// Register exposes what the shadow says. pass is edge for a gateway and hour for the
-// second pass, which may share a registry.
-func (m *Models) Register(reg prometheus.Registerer, pass string) {
+// Register exposes what the shadow says; nil registers nothing.
+func (m *Models) Register(reg prometheus.Registerer) {
 	if reg != nil {
-		m.seen.register(prometheus.WrapRegistererWith(prometheus.Labels{"pass": pass}, reg))
+		reg.MustRegister(m.seen.clicks, m.seen.scores[liveScore], m.seen.scores[shadowScore])
 	}
 }
 
@@ -152,25 +153,22 @@ func (o *outcomes) count(live, shadow bool) {
 	o[i].Inc()
 }
 
-func newShadowMetrics() *shadowMetrics {
+func newShadowMetrics(pass string) *shadowMetrics {
 	s := &shadowMetrics{clicks: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "clickgate_scoring_shadow_clicks_total",
-		Help: "Clicks that live and shadow model both scored, by which of them found the click beyond its threshold. Sources beyond the first 256 share the label other.",
+		Name:        "clickgate_scoring_shadow_clicks_total",
+		Help:        "Clicks that live and shadow model both scored, by which of them found the click beyond its threshold. Sources beyond the first 256 share the label other.",
+		ConstLabels: prometheus.Labels{"pass": pass},
 	}, []string{"tenant", "source", "outcome"})}
 	for i, slot := range [numScores]string{"live", "shadow"} {
 		s.scores[i] = prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:        "clickgate_scoring_model_score",
 			Help:        "Scores of the isolation forests while there is a shadow model: 0.5 is a click like all others.",
-			ConstLabels: prometheus.Labels{"slot": slot},
+			ConstLabels: prometheus.Labels{"pass": pass, "slot": slot},
 			Buckets:     []float64{0.35, 0.4, 0.425, 0.45, 0.475, 0.5, 0.525, 0.55, 0.575, 0.6, 0.65, 0.7, 0.8},
 		})
 	}
 	s.sources.Store(&map[sourceKey]*outcomes{})
 	return s
-}
-
-func (s *shadowMetrics) register(reg prometheus.Registerer) {
-	reg.MustRegister(s.clicks, s.scores[liveScore], s.scores[shadowScore])
 }
 
 // of returns the counters of a click's source.

@@ -118,7 +118,7 @@ func TestBeyond(t *testing.T) {
 
 func TestSetRefusesOtherVectors(t *testing.T) {
 	t.Parallel()
-	m := newModels()
+	m := newModels("edge")
 	good := Forest{Model: forest(t)}
 	set(t, m, good, Forest{})
 	other, err := iforest.Train([][]float32{{1, 2}, {3, 4}}, iforest.Config{VectorVersion: VectorVersion + 1})
@@ -138,9 +138,9 @@ func TestSetRefusesOtherVectors(t *testing.T) {
 // Sources have no bound, labels do.
 func TestShadowSourcesAreBounded(t *testing.T) {
 	t.Parallel()
-	m := newModels()
+	m := newModels("edge")
 	reg := prometheus.NewRegistry()
-	m.Register(reg, "edge")
+	m.Register(reg)
 	set(t, m, Forest{forest(t), 0.5}, Forest{otherForest(t), 0.5})
 	for i := range maxShadowSources + 50 {
 		c := &click.Click{TenantID: "t", SourceID: fmt.Sprint("s", i)}

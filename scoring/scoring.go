@@ -38,8 +38,8 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	}
 	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), families: useragent.NewParser()}
 	s.SwapLists(givt.Always(lists))
-	s.models = newModels()
-	s.models.Register(reg, "edge")
+	s.models = newModels("edge")
+	s.models.Register(reg)
 	var err error
 	if s.entities, err = newEntities(entity.Config{Entries: cfg.MaxKeys, Seed: seed}); err != nil {
 		return nil, err

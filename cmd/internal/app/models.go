@@ -81,7 +81,7 @@ type models struct {
 // Start on. It does nothing unless models are managed.
 func (a *Aggregator) ManageModels(ctx context.Context, cfg *config.Config, opt Options, own ...*scoring.Models) error {
 	if a.judge != nil && opt.Registry != nil {
-		a.judge.Models().Register(opt.Registry, "hour")
+		a.judge.Models().Register(opt.Registry)
 	}
 	if cfg.Scoring.Model != scoring.ManagedModel {
 		return nil

@@ -24,6 +24,8 @@ func (d *desk) withHours(n int, change func(i int, c *click.Click)) {
 			c.EventID, c.ClickID = click.ID{0: 1, 6: 0x70, 8: 0x80, 14: byte(i >> 8), 15: byte(i)}, click.ID{0: 2, 14: byte(i >> 8), 15: byte(i)}
 			c.EventTime = now.Add(-24*time.Hour).UnixMicro() + int64(i)*1_000_000
 			c.Ingest.Seq = uint64(i + 1)
+			c.IPKey, c.AgentKey, c.IPPrefix = click.Key{1, byte(i >> 8), byte(i)}, click.Key{2, byte(i % 50)}, fmt.Sprintf("10.%d.%d.0/24", i>>8, i&255)
+			c.PublisherID, c.CampaignID, c.Flags = fmt.Sprint("pub", i%7), fmt.Sprint("camp", i%5), 0
 			c.Verdict.State, c.Verdict.VectorVersion = click.Valid, scoring.VectorVersion
 			for j := range scoring.Features {
 				c.Verdict.Vector[j] = float32(i * (j + 5) % (11 + j))

@@ -31,6 +31,9 @@ var (
 type Models interface {
 	// ModelBook returns the book, models newest first.
 	ModelBook(ctx context.Context) (ModelBook, error)
+	// ModelManifest returns the manifest of a model, or ErrNoModel. It is not in the book,
+	// which is read every few seconds, because it may be large.
+	ModelManifest(ctx context.Context, hash uint64) ([]byte, error)
 	// ModelFile returns the bytes of a model: ErrNoModel, or ErrModelForgotten, where
 	// there are none.
 	ModelFile(ctx context.Context, hash uint64) ([]byte, error)
@@ -70,12 +73,11 @@ func (b *ModelBook) Find(hash uint64) *ModelEntry {
 	return nil
 }
 
-// ModelEntry is a model without its file.
+// ModelEntry is a model without its manifest and file.
 type ModelEntry struct {
-	Hash     uint64
-	At       int64  // when it was proposed
-	Refused  string // why it must not be used; empty for a sound one
-	Manifest []byte // JSON; see package retrain
+	Hash    uint64
+	At      int64  // when it was proposed
+	Refused string // why it must not be used; empty for a sound one
 	// RetiredAt is when its file was given up; 0 while it is kept.
 	RetiredAt int64
 }
@@ -93,7 +95,8 @@ type ModelChange struct {
 // NewModel is a model to be kept.
 type NewModel struct {
 	ModelEntry
-	File []byte
+	Manifest []byte // JSON; see package retrain
+	File     []byte
 }
 
 // TrainingQuery selects clicks of closed hours: Valid, those that neither the edge nor

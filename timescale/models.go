@@ -17,7 +17,7 @@ var _ aggregate.Models = (*Store)(nil)
 const (
 	modelBookSQL = `SELECT version, live, shadow, previous, live_since, shadow_since, trained_at FROM model_book`
 
-	modelsSQL = `SELECT hash, at, refused, manifest::text, coalesce(retired_at, to_timestamp(0)) FROM models ORDER BY at DESC, hash`
+	modelsSQL = `SELECT hash, at, refused, coalesce(retired_at, to_timestamp(0)) FROM models ORDER BY at DESC, hash`
 )
 
 // ModelBook implements aggregate.Models.
@@ -34,14 +34,25 @@ func (s *Store) ModelBook(ctx context.Context) (b aggregate.ModelBook, err error
 		}
 		return each(rows, func(r pgx.Rows) error {
 			var m aggregate.ModelEntry
-			var manifest string
-			err := r.Scan((*bits64)(&m.Hash), (*micros)(&m.At), &m.Refused, &manifest, (*micros)(&m.RetiredAt))
-			m.Manifest = []byte(manifest)
+			err := r.Scan((*bits64)(&m.Hash), (*micros)(&m.At), &m.Refused, (*micros)(&m.RetiredAt))
 			b.Models = append(b.Models, m)
 			return err
 		})
 	})
 	return b, err
+}
+
+// ModelManifest implements aggregate.Models.
+func (s *Store) ModelManifest(ctx context.Context, hash uint64) ([]byte, error) {
+	var manifest string
+	err := s.pool.QueryRow(ctx, "SELECT manifest::text FROM models WHERE hash = $1", int64(hash)).Scan(&manifest)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = aggregate.ErrNoModel
+	}
+	if err != nil {
+		return nil, fmt.Errorf("model %016x: %w", hash, err)
+	}
+	return []byte(manifest), nil
 }
 
 // ModelFile implements aggregate.Models.

@@ -68,7 +68,7 @@ func (d *Desk) Propose(ctx context.Context, c *Candidate, why string, fence, tra
 		return fmt.Errorf("the model has %d bytes, at most %d go to gateways; train with fewer trees or a smaller sample", len(file), MaxFile)
 	}
 	now := d.Now().UnixMicro()
-	entry := aggregate.ModelEntry{Hash: c.Model.Hash(), At: now, Manifest: manifest}
+	entry := aggregate.ModelEntry{Hash: c.Model.Hash(), At: now}
 	if g := c.Manifest.Guard; g != nil {
 		entry.Refused = g.Refused
 	}
@@ -76,7 +76,7 @@ func (d *Desk) Propose(ctx context.Context, c *Candidate, why string, fence, tra
 		if known := b.Find(entry.Hash); known != nil && known.RetiredAt != 0 {
 			return fmt.Errorf("model %016x: %w", entry.Hash, aggregate.ErrModelForgotten)
 		}
-		m.Fence, m.Add = fence, &aggregate.NewModel{ModelEntry: entry, File: file}
+		m.Fence, m.Add = fence, &aggregate.NewModel{ModelEntry: entry, Manifest: manifest, File: file}
 		m.TrainedAt = max(m.TrainedAt, trainedAt)
 		if entry.Refused == "" && m.Live != entry.Hash && m.Shadow != entry.Hash {
 			m.Shadow, m.ShadowSince = entry.Hash, now
@@ -188,6 +188,19 @@ func (d *Desk) change(ctx context.Context, action string, hash uint64, why strin
 		return err
 	}
 	return d.Store.ChangeModels(ctx, m)
+}
+
+// ManifestOf reads the manifest of a model.
+func ManifestOf(ctx context.Context, store aggregate.Models, hash uint64) (*Manifest, error) {
+	b, err := store.ModelManifest(ctx, hash)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manifest{}
+	if err := json.Unmarshal(b, m); err != nil {
+		return nil, fmt.Errorf("model %016x: its manifest: %w", hash, err)
+	}
+	return m, nil
 }
 
 // open reads a model that the book names.

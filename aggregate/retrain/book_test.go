@@ -72,8 +72,7 @@ func TestDesk(t *testing.T) {
 	if fmt.Sprint(actions) != want || entries[1].Detail != "a new publisher, ticket 7" || entries[2].Target != hex16(hb) {
 		t.Errorf("audit %v, want %s", actions, want)
 	}
-	book := s.book(t)
-	m, err := ParseManifest(book.Find(hb).Manifest)
+	m, err := ManifestOf(t.Context(), s, hb)
 	if err != nil || m.Who != "os:ana" || m.Why != "second" || m.Profile[All].Rows != b.Manifest.Profile[All].Rows || m.SHA256 != fmt.Sprintf("%x", b.Model.Checksum()) {
 		t.Errorf("manifest %+v, %v", m, err)
 	}

@@ -39,31 +39,40 @@ type Source interface {
 }
 
 // StoreSource is the book itself, for processes that have the store.
-type StoreSource struct{ Store aggregate.Models }
+type StoreSource struct {
+	Store aggregate.Models
+	seen  map[uint64]*Manifest // of models that were in force
+}
+
+// NewStoreSource returns a source that reads a store.
+func NewStoreSource(store aggregate.Models) *StoreSource {
+	return &StoreSource{store, map[uint64]*Manifest{}}
+}
 
 // InForce implements Source.
-func (s StoreSource) InForce(ctx context.Context) (InForce, error) {
+func (s *StoreSource) InForce(ctx context.Context) (InForce, error) {
 	b, err := s.Store.ModelBook(ctx)
 	if err != nil {
 		return InForce{}, err
 	}
 	out := InForce{Version: b.Version}
 	for hash, slot := range map[uint64]*Slot{b.Live: &out.Live, b.Shadow: &out.Shadow} {
-		entry := b.Find(hash)
-		if hash == 0 || entry == nil {
+		if hash == 0 {
 			continue
 		}
-		m, err := ParseManifest(entry.Manifest)
-		if err != nil {
-			return InForce{}, fmt.Errorf("model %016x: %w", hash, err)
+		if s.seen[hash] == nil {
+			if s.seen[hash], err = ManifestOf(ctx, s.Store, hash); err != nil {
+				return InForce{}, err
+			}
+			s.seen[hash].Profile = nil // the large part
 		}
-		*slot = Slot{hex16(hash), m.Beyond}
+		*slot = Slot{hex16(hash), s.seen[hash].Beyond}
 	}
 	return out, nil
 }
 
 // File implements Source.
-func (s StoreSource) File(ctx context.Context, hash string) ([]byte, error) {
+func (s *StoreSource) File(ctx context.Context, hash string) ([]byte, error) {
 	h, err := parse16(hash)
 	if err != nil {
 		return nil, err

@@ -138,7 +138,7 @@ func TestStoreToGateway(t *testing.T) {
 
 	s := newStore(t)
 	d := &Desk{Store: s, Now: time.Now, Who: "os:ana"}
-	p := &Publisher{Source: StoreSource{s}, Client: client, Topic: topic, Logger: slog.New(slog.DiscardHandler)}
+	p := &Publisher{Source: NewStoreSource(s), Client: client, Topic: topic, Logger: slog.New(slog.DiscardHandler)}
 	set := scorers(t)
 	f := NewFollower(FollowerConfig{Source: &TopicSource{Feed: feed}, Set: set, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	if err := f.Poll(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing is in it") {
@@ -176,7 +176,7 @@ func TestStoreToGateway(t *testing.T) {
 	arrives("roll back", a.Model.Hash(), 0)
 
 	// A publisher that begins anew writes all again; a gateway that begins anew reads it.
-	again := &Publisher{Source: StoreSource{s}, Client: client, Topic: topic, Logger: slog.New(slog.DiscardHandler)}
+	again := &Publisher{Source: NewStoreSource(s), Client: client, Topic: topic, Logger: slog.New(slog.DiscardHandler)}
 	must(again.Publish(t.Context(), clock))
 	feed2, err := control.NewKafkaFeed(topic, kgo.SeedBrokers(k.ListenAddrs()...))
 	must(err)

@@ -1,7 +1,6 @@
 package retrain
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -29,15 +28,6 @@ type Manifest struct {
 	Beyond  float64 `json:"beyond"`
 	Guard   *Report `json:"guard,omitempty"`   // nil for a model that was not trained here
 	Profile Profile `json:"profile,omitempty"` // nil as well
-}
-
-// ParseManifest reads what the store keeps.
-func ParseManifest(b []byte) (*Manifest, error) {
-	m := &Manifest{}
-	if err := json.Unmarshal(b, m); err != nil {
-		return nil, fmt.Errorf("manifest: %w", err)
-	}
-	return m, nil
 }
 
 // ordinary is the share of held-out valid clicks up to the threshold.

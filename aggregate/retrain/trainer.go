@@ -140,6 +140,7 @@ func (t *Trainer) train(ctx context.Context, book *aggregate.ModelBook, due time
 	}
 	why := "trained as scheduled for " + due.UTC().Format(time.RFC3339)
 	if err := t.desk.Propose(ctx, c, why, fence, due.UnixMicro()); err != nil {
+		t.runs.WithLabelValues("failed").Inc()
 		return err
 	}
 	if refused := c.Manifest.Guard.Refused; refused != "" {
@@ -198,11 +199,10 @@ func (t *Trainer) Candidate(ctx context.Context, book *aggregate.ModelBook, from
 // reference opens a model with its profile; nil where there is none, or it was not
 // trained here and nobody knows what its traffic was like.
 func (t *Trainer) reference(ctx context.Context, book *aggregate.ModelBook, hash uint64) (*Reference, error) {
-	entry := book.Find(hash)
-	if hash == 0 || entry == nil {
+	if hash == 0 || book.Find(hash) == nil {
 		return nil, nil
 	}
-	m, err := ParseManifest(entry.Manifest)
+	m, err := ManifestOf(ctx, t.dep.Store, hash)
 	if err != nil || m.Profile == nil || m.VectorVersion != scoring.VectorVersion {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func TestTrainer(t *testing.T) {
 	if len(b.Models) != 1 || b.Shadow != b.Models[0].Hash || b.Live != 0 || b.TrainedAt != monday.UnixMicro() {
 		t.Fatalf("after the first training: %+v", b.ModelSlots)
 	}
-	m, err := ParseManifest(b.Models[0].Manifest)
+	m, err := ManifestOf(t.Context(), s, b.Models[0].Hash)
 	if err != nil || m.From != monday.Add(-week).UnixMicro() || m.To != monday.UnixMicro() || m.Clicks != 2000 || m.Who != Author {
 		t.Errorf("manifest %+v, %v", m, err)
 	}
@@ -89,7 +89,7 @@ func TestTrainerLeavesIncidentsOut(t *testing.T) {
 		}
 		run(t, tr)
 		b := s.book(t)
-		m, err := ParseManifest(b.Models[0].Manifest)
+		m, err := ManifestOf(t.Context(), s, b.Models[0].Hash)
 		if err != nil || (b.Models[0].Refused == "") != told || (m.LeftOut >= 300) != told {
 			t.Errorf("incident told: %v; refused %q, %d left out, %v", told, b.Models[0].Refused, m.LeftOut, err)
 		}

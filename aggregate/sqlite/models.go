@@ -16,7 +16,7 @@ var _ aggregate.Models = (*Store)(nil)
 const (
 	modelBookSQL = `SELECT version, live, shadow, previous, live_since, shadow_since, trained_at FROM model_book`
 
-	modelsSQL = `SELECT hash, at, refused, manifest, retired_at FROM models ORDER BY at DESC, hash`
+	modelsSQL = `SELECT hash, at, refused, retired_at FROM models ORDER BY at DESC, hash`
 )
 
 // ModelBook implements aggregate.Models.
@@ -34,14 +34,25 @@ func (s *Store) ModelBook(ctx context.Context) (b aggregate.ModelBook, err error
 		return each(rows, func(r *sql.Rows) error {
 			var m aggregate.ModelEntry
 			var hash int64
-			var manifest string
-			err := r.Scan(&hash, &m.At, &m.Refused, &manifest, &m.RetiredAt)
-			m.Hash, m.Manifest = uint64(hash), []byte(manifest)
+			err := r.Scan(&hash, &m.At, &m.Refused, &m.RetiredAt)
+			m.Hash = uint64(hash)
 			b.Models = append(b.Models, m)
 			return err
 		})
 	})
 	return b, err
+}
+
+// ModelManifest implements aggregate.Models.
+func (s *Store) ModelManifest(ctx context.Context, hash uint64) (manifest []byte, err error) {
+	err = s.readers.QueryRowContext(ctx, "SELECT manifest FROM models WHERE hash = ?", int64(hash)).Scan(&manifest)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = aggregate.ErrNoModel
+	}
+	if err != nil {
+		return nil, fmt.Errorf("model %016x: %w", hash, err)
+	}
+	return manifest, nil
 }
 
 // ModelFile implements aggregate.Models.

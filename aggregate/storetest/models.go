@@ -17,7 +17,7 @@ func modelChange(version int64, hash uint64, at int64) *aggregate.ModelChange {
 	e := entry("anna", "*", "model.propose")
 	e.At = at
 	return &aggregate.ModelChange{Version: version, Entry: e, Add: &aggregate.NewModel{
-		ModelEntry: aggregate.ModelEntry{Hash: hash, At: at, Manifest: []byte(`{"seed":1}`)}, File: []byte{1, 0, 255},
+		ModelEntry: aggregate.ModelEntry{Hash: hash, At: at}, Manifest: []byte(`{"seed": 1}`), File: []byte{1, 0, 255},
 	}}
 }
 
@@ -39,7 +39,7 @@ func models(e *env) {
 	got, err := e.store.ModelBook(e.ctx())
 	e.must(err)
 	want := aggregate.ModelBook{ModelSlots: second.ModelSlots, Version: b.Version + 2, Models: []aggregate.ModelEntry{
-		second.Add.ModelEntry, {Hash: high, At: base, Manifest: []byte(`{"seed":1}`)},
+		second.Add.ModelEntry, {Hash: high, At: base},
 	}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		e.Errorf("book (-want +got):\n%s", diff)
@@ -48,6 +48,12 @@ func models(e *env) {
 	if err != nil || !bytes.Equal(file, []byte{1, 0, 255}) {
 		e.Errorf("file %v, %v", file, err)
 	}
+	manifest, err := e.store.ModelManifest(e.ctx(), high)
+	if err != nil || string(manifest) != `{"seed": 1}` {
+		e.Errorf("manifest %s, %v", manifest, err)
+	}
+	_, err = e.store.ModelManifest(e.ctx(), 9)
+	e.wantErr("the manifest of an unknown model", err, aggregate.ErrNoModel)
 	_, err = e.store.ModelFile(e.ctx(), 9)
 	e.wantErr("an unknown model", err, aggregate.ErrNoModel)
 
@@ -117,7 +123,10 @@ func modelForgotten(e *env) {
 	}
 	b, err := e.store.ModelBook(e.ctx())
 	e.must(err)
-	if m := b.Find(free); b.Version != version || m == nil || m.RetiredAt != base+hour || len(m.Manifest) == 0 {
+	if _, err := e.store.ModelManifest(e.ctx(), free); err != nil {
+		e.Errorf("the manifest of a retired model: %v", err)
+	}
+	if m := b.Find(free); b.Version != version || m == nil || m.RetiredAt != base+hour {
 		e.Errorf("book after retiring: %+v", b)
 	}
 }

@@ -64,7 +64,7 @@ func newJudge(ctx context.Context, cfg *config.Config, store aggregate.Models, o
 	// An hour must not close without the model that is in force only because nobody has
 	// looked yet.
 	return judge, retrain.NewFollower(retrain.FollowerConfig{
-		Source: retrain.StoreSource{Store: store}, Set: []*scoring.Models{judge.Models()}, Now: time.Now, Logger: opt.Logger,
+		Source: retrain.NewStoreSource(store), Set: []*scoring.Models{judge.Models()}, Now: time.Now, Logger: opt.Logger,
 	}).Poll(ctx)
 }
 
@@ -89,10 +89,9 @@ func (a *Aggregator) ManageModels(ctx context.Context, cfg *config.Config, opt O
 	if a.judge != nil {
 		own = append(own, a.judge.Models())
 	}
-	source := retrain.StoreSource{Store: a.Store}
 	m := &models{
 		follower: retrain.NewFollower(retrain.FollowerConfig{
-			Source: source, Every: modelsPeriod, Set: own, Now: time.Now, Logger: opt.Logger, Registerer: opt.Registry,
+			Source: retrain.NewStoreSource(a.Store), Every: modelsPeriod, Set: own, Now: time.Now, Logger: opt.Logger, Registerer: opt.Registry,
 		}),
 		trainer: retrain.NewTrainer(cfg.Scoring.Retrain, retrain.TrainerDependencies{
 			Store: a.Store, Owner: owner() + " " + rand.Text()[:8], Version: opt.Version, Now: time.Now, Logger: opt.Logger, Registerer: opt.Registry,
@@ -107,7 +106,7 @@ func (a *Aggregator) ManageModels(ctx context.Context, cfg *config.Config, opt O
 		if err := stream.EnsureModels(ctx, kadm.NewClient(client), &cfg.Kafka); err != nil {
 			return err
 		}
-		m.publisher = &retrain.Publisher{Source: source, Client: client, Topic: stream.ModelsTopic, Logger: opt.Logger}
+		m.publisher = &retrain.Publisher{Source: retrain.NewStoreSource(a.Store), Client: client, Topic: stream.ModelsTopic, Logger: opt.Logger}
 	}
 	a.models = m
 	return nil

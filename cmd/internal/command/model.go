@@ -54,7 +54,7 @@ func (c *modelListCmd) Run(s *session) error {
 		}
 		rows := make([]modelRow, len(b.Models))
 		for i := range b.Models {
-			if rows[i], err = rowOf(&b, &b.Models[i]); err != nil {
+			if rows[i], _, err = s.modelRow(d, &b, &b.Models[i]); err != nil {
 				return err
 			}
 		}
@@ -68,10 +68,9 @@ func (c *modelListCmd) Run(s *session) error {
 	})
 }
 
-func rowOf(b *aggregate.ModelBook, e *aggregate.ModelEntry) (r modelRow, err error) {
-	m, err := retrain.ParseManifest(e.Manifest)
-	if err != nil {
-		return r, fmt.Errorf("model %016x: %w", e.Hash, err)
+func (s *session) modelRow(d *retrain.Desk, b *aggregate.ModelBook, e *aggregate.ModelEntry) (r modelRow, m *retrain.Manifest, err error) {
+	if m, err = retrain.ManifestOf(s.ctx, d.Store, e.Hash); err != nil {
+		return r, nil, err
 	}
 	r = modelRow{Hash: fmt.Sprintf("%016x", e.Hash), At: clockTime(e.At), Rows: m.Rows, Who: m.Who, Why: m.Why, Refused: e.Refused}
 	if e.RetiredAt != 0 {
@@ -85,7 +84,7 @@ func rowOf(b *aggregate.ModelBook, e *aggregate.ModelEntry) (r modelRow, err err
 	case b.Previous:
 		r.Slot = "previous"
 	}
-	return r, nil
+	return r, m, nil
 }
 
 // state is what a model may be used for, in a word.
@@ -114,11 +113,7 @@ func (c *modelShowCmd) Run(s *session) error {
 		if err != nil {
 			return err
 		}
-		m, err := retrain.ParseManifest(b.Find(hash).Manifest)
-		if err != nil {
-			return err
-		}
-		row, err := rowOf(b, b.Find(hash))
+		row, m, err := s.modelRow(d, b, b.Find(hash))
 		if err != nil {
 			return err
 		}

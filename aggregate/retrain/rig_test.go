@@ -105,7 +105,7 @@ func (s *fakeStore) trainer(cfg scoring.RetrainConfig, now *time.Time, owner str
 func candidate(t testing.TB, seed uint64) *Candidate {
 	t.Helper()
 	s := NewSample(seed, 500)
-	for _, c := range traffic(seed, "web", 800, monday, false) {
+	for _, c := range traffic(seed, "web", 500, monday, false) {
 		s.Add(&c)
 	}
 	c, err := Train(s, nil, Settings{Seed: seed, Limits: Limits{1, 1, 100}})

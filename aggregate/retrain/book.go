@@ -73,12 +73,16 @@ func (d *Desk) Propose(ctx context.Context, c *Candidate, why string, fence, tra
 		entry.Refused = g.Refused
 	}
 	return d.change(ctx, "model.propose", entry.Hash, why, func(b *aggregate.ModelBook, m *aggregate.ModelChange) error {
-		if known := b.Find(entry.Hash); known != nil && known.RetiredAt != 0 {
-			return fmt.Errorf("model %016x: %w", entry.Hash, aggregate.ErrModelForgotten)
+		refused := entry.Refused
+		if known := b.Find(entry.Hash); known != nil {
+			if known.RetiredAt != 0 {
+				return fmt.Errorf("model %016x: %w", entry.Hash, aggregate.ErrModelForgotten)
+			}
+			refused = known.Refused // what the guard said of it stays said
 		}
 		m.Fence, m.Add = fence, &aggregate.NewModel{ModelEntry: entry, Manifest: manifest, File: file}
 		m.TrainedAt = max(m.TrainedAt, trainedAt)
-		if entry.Refused == "" && m.Live != entry.Hash && m.Shadow != entry.Hash {
+		if refused == "" && m.Live != entry.Hash && m.Shadow != entry.Hash {
 			m.Shadow, m.ShadowSince = entry.Hash, now
 		}
 		return nil

@@ -38,6 +38,9 @@ func TestDesk(t *testing.T) {
 	step("promote the shadow", d.Promote(t.Context(), ha, "looks right", false), nil, ha, 0, 0)
 	step("promote again", d.Promote(t.Context(), ha, "x", false), ErrSlot, ha, 0, 0)
 	step("propose a refused one", d.Propose(t.Context(), bad, "try", 0, 0), nil, ha, 0, 0)
+	again := *bad
+	again.Manifest.Guard = nil // as from a file
+	step("propose a refused one again", d.Propose(t.Context(), &again, "try", 0, 0), nil, ha, 0, 0)
 	step("promote a refused one", d.Promote(t.Context(), hbad, "x", false), ErrRefused, ha, 0, 0)
 	step("propose another", d.Propose(t.Context(), b, "second", 0, 0), nil, ha, hb, 0)
 	step("promote it", d.Promote(t.Context(), hb, "x", false), nil, hb, 0, ha)
@@ -68,7 +71,7 @@ func TestDesk(t *testing.T) {
 			t.Errorf("entry %+v", e)
 		}
 	}
-	const want = "[model.retire model.promote model.rollback model.rollback model.promote model.propose model.propose model.promote model.propose]"
+	const want = "[model.retire model.promote model.rollback model.rollback model.promote model.propose model.propose model.propose model.promote model.propose]"
 	if fmt.Sprint(actions) != want || entries[1].Detail != "a new publisher, ticket 7" || entries[2].Target != hex16(hb) {
 		t.Errorf("audit %v, want %s", actions, want)
 	}

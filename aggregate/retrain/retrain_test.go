@@ -24,6 +24,12 @@ func TestSample(t *testing.T) {
 	for i := range 60 {
 		clicks[i].State = click.SIVT
 	}
+	odd := clicks[100:103:103]
+	odd = append([]aggregate.TrainingClick(nil), odd...)
+	for i, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		odd[i].EventID[15], odd[i].Vector[i] = 0xff, float32(x)
+	}
+	clicks = append(clicks, odd...) // which are passed over
 	draw := func() *Sample {
 		s := NewSample(7, 400)
 		for i := range clicks {

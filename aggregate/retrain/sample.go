@@ -71,8 +71,14 @@ func NewSample(seed uint64, size int) *Sample {
 	return &Sample{seed: seed, size: size, strata: map[string]*stratum{}}
 }
 
-// Add offers a click; nothing of it is kept but copies.
+// Add offers a click; nothing of it is kept but copies. One with a feature that is no
+// number, or infinite, is passed over: no forest can be trained on it.
 func (s *Sample) Add(c *aggregate.TrainingClick) {
+	for _, x := range c.Vector[:scoring.Features] {
+		if x-x != 0 {
+			return
+		}
+	}
 	st := s.of(c.TenantID, c.SourceID)
 	to := &st.valid
 	if c.State == click.Valid {

@@ -113,6 +113,9 @@ func (c *Config) Validate() error {
 	if c.Retrain.At != "" && c.Model != ManagedModel {
 		return fmt.Errorf("scoring.retrain.at: %q trains models that scoring.model %q would never use; set scoring.model: %s", c.Retrain.At, c.Model, ManagedModel)
 	}
+	if c.Retrain == (RetrainConfig{}) { // made without the defaults: nothing is ever trained
+		return nil
+	}
 	return c.Retrain.Validate()
 }
 

@@ -25,6 +25,9 @@ type Closer struct {
 type CloserDependencies struct {
 	Store Closing
 	Judge Judge
+	// Fixed returns the judge of the next unit where what judges changes while the
+	// closer runs, so that a unit's hashes are those of its pass; nil: Judge.
+	Fixed func() Judge
 	// Terms returns what closing must know of a source; it is safe for concurrent
 	// use. A source that is not known any more has the default grace.
 	Terms func(tenantID, sourceID string) SourceTerms
@@ -213,7 +216,8 @@ func closedBy(who, why string, p *UnitPlan) string {
 func (c *Closer) closeUnit(ctx context.Context, u Unit, forced string) error {
 	began := time.Now()
 	unit := ClosedUnit{Unit: u, Version: c.dep.Version, Forced: forced}
-	unit.PolicyHash, unit.ModelHash = c.dep.Judge.Hashes(u.TenantID, u.SourceID)
+	judge := c.judge()
+	unit.PolicyHash, unit.ModelHash = judge.Hashes(u.TenantID, u.SourceID)
 	var shown shows
 	fed, err := c.fed(ctx, u)
 	if err != nil {
@@ -223,7 +227,7 @@ func (c *Closer) closeUnit(ctx context.Context, u Unit, forced string) error {
 		if err := c.dep.Store.Seal(ctx, u, fence); err != nil {
 			return err
 		}
-		return c.inPass(ctx, u, fence, forced != "", func(p *pass) error {
+		return c.inPass(ctx, u, fence, judge, forced != "", func(p *pass) error {
 			p.fed = fed == feedUsed
 			err := p.close(ctx, &unit)
 			shown = p.shows
@@ -239,6 +243,14 @@ func (c *Closer) closeUnit(ctx context.Context, u Unit, forced string) error {
 		c.dep.Logger.Warn("an hour was closed by force", "tenant", u.TenantID, "source", u.SourceID, "hour", clock(u.Hour), "why", forced)
 	}
 	return nil
+}
+
+// judge is that of the next unit.
+func (c *Closer) judge() Judge {
+	if c.dep.Fixed != nil {
+		return c.dep.Fixed()
+	}
+	return c.dep.Judge
 }
 
 // leased runs f with the lease of u and gives it back.
@@ -281,7 +293,7 @@ func (c *Closer) settle(ctx context.Context, u Unit) error {
 	}
 	return c.leased(ctx, u, func(fence int64) error {
 		// Forced: an unscored click cannot hold an hour that is closed.
-		return c.inPass(ctx, u, fence, true, func(p *pass) error {
+		return c.inPass(ctx, u, fence, c.judge(), true, func(p *pass) error {
 			p.fed = fed == feedUsed
 			return p.settleLate(ctx)
 		})
@@ -289,9 +301,9 @@ func (c *Closer) settle(ctx context.Context, u Unit) error {
 }
 
 // inPass runs f with a pass over u in one closing transaction.
-func (c *Closer) inPass(ctx context.Context, u Unit, fence int64, forced bool, f func(*pass) error) error {
+func (c *Closer) inPass(ctx context.Context, u Unit, fence int64, judge Judge, forced bool, f func(*pass) error) error {
 	return c.dep.Store.InClosing(ctx, u, fence, func(tx ClosingTx) error {
-		p, err := newPass(tx, u, c.dep.Judge, c.cfg, c.dep.Now().UnixMicro())
+		p, err := newPass(tx, u, judge, c.cfg, c.dep.Now().UnixMicro())
 		if err != nil {
 			return err
 		}

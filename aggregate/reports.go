@@ -187,6 +187,7 @@ type Store interface {
 	Incidents
 	DeadLetters
 	Feeds
+	Models
 	// Migrate brings the schema to this version; it is safe to run concurrently.
 	Migrate(ctx context.Context) error
 	// CheckSchema returns a SchemaError when the schema is not this version's.

@@ -25,5 +25,12 @@ type VectorQuery struct {
 // VectorRow is the vector of one click.
 type VectorRow struct {
 	EventKey
-	Vector click.Vector
+	Version   uint32 // of the vector
+	Vector    click.Vector
+	ModelHash uint64 // of the model that scored it; 0: none
+}
+
+// Verdict returns what the row says of a verdict: vector and model.
+func (r *VectorRow) Verdict() click.Verdict {
+	return click.Verdict{VectorVersion: r.Version, Vector: r.Vector, ModelHash: r.ModelHash}
 }

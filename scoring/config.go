@@ -11,8 +11,11 @@ import (
 type Config struct {
 	Policy Policy `yaml:"policy"`
 	// Model is the isolation forest that scores every click: a file that
-	// `clickgate train` made, "embedded" for the demo's, or empty for none.
+	// `clickgate train` made, "embedded" for the demo's, "managed" for the one that
+	// `clickgate model promote` made live, or empty for none.
 	Model string `yaml:"model"`
+	// Retrain says when the next model is trained, and from what.
+	Retrain RetrainConfig `yaml:"retrain"`
 	// Lists is a folder of lists of general invalid traffic with a lists.yaml, which
 	// is followed while gateways run; empty for the embedded ones.
 	Lists string `yaml:"lists"`
@@ -76,6 +79,7 @@ func DefaultConfig() Config {
 			EntityClicks: 12, GapOctaves: 0.5, ZFocus: 6, HeavyClicks: 60, GroupClicks: 30, ZGroup: 12, FastSeconds: 0.5,
 		},
 		MaxKeys: 1 << 18,
+		Retrain: defaultRetrain(),
 	}
 }
 
@@ -106,7 +110,13 @@ func (c *Config) Validate() error {
 	if c.MaxKeys < 1024 || c.MaxKeys > 1<<26 {
 		return fmt.Errorf("scoring.max_keys: %d is out of range; use 1024 to 67108864", c.MaxKeys)
 	}
-	return nil
+	if c.Retrain.At != "" && c.Model != ManagedModel {
+		return fmt.Errorf("scoring.retrain.at: %q trains models that scoring.model %q would never use; set scoring.model: %s", c.Retrain.At, c.Model, ManagedModel)
+	}
+	if c.Retrain == (RetrainConfig{}) { // made without the defaults: nothing is ever trained
+		return nil
+	}
+	return c.Retrain.Validate()
 }
 
 // ofHour are the bounds of the second pass, as a source would set them.

@@ -12,7 +12,8 @@ import (
 type Judge struct {
 	policy   Policy
 	policies func(tenantID, sourceID string) *click.Policies
-	model    *iforest.Model
+	models   *Models
+	fixed    *forests // nil: those in force
 	maxKeys  int
 }
 
@@ -30,23 +31,40 @@ func NewJudge(cfg Config, model *iforest.Model, policies func(tenantID, sourceID
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	if _, err := iforest.NewHolder(Features, VectorVersion).Swap(model); err != nil {
+	models := newModels("hour")
+	if err := models.Set(Forest{Model: model}, Forest{}); err != nil {
 		return nil, err
 	}
 	if policies == nil {
 		policies = func(string, string) *click.Policies { return nil }
 	}
-	return &Judge{policy: cfg.Policy, policies: policies, model: model, maxKeys: cfg.MaxKeys}, nil
+	return &Judge{policy: cfg.Policy, policies: policies, models: models, maxKeys: cfg.MaxKeys}, nil
+}
+
+// Models are the forests that score; they may be changed between passes, and a pass
+// goes by those of its beginning.
+func (j *Judge) Models() *Models { return j.models }
+
+// Fixed returns the judge with the forests of this moment: its passes and its Hashes are
+// of one model, whatever is put in force meanwhile.
+func (j *Judge) Fixed() *Judge {
+	fixed := *j
+	fixed.fixed = j.forests()
+	return &fixed
+}
+
+func (j *Judge) forests() *forests {
+	if j.fixed != nil {
+		return j.fixed
+	}
+	return j.models.inForce.Load()
 }
 
 // Hashes name the policies of a source's clicks and the model, 0 for none. The first is
 // the policy hash of its clicks where no campaign has a policy of its own, else a hash of
 // all of them.
 func (j *Judge) Hashes(tenantID, sourceID string) (policy, model uint64) {
-	if j.model != nil {
-		model = j.model.Hash()
-	}
-	return j.policy.hashOfUnit(j.policies(tenantID, sourceID)), model
+	return j.policy.hashOfUnit(j.policies(tenantID, sourceID)), hashOf(j.forests().live.Model)
 }
 
 // named is a policy and its hash.
@@ -100,6 +118,7 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 	if err != nil {
 		return nil, nil, err
 	}
+	forests := j.forests()
 	look = func(c *click.Click) {
 		if v := c.Verdict; modern(&v) {
 			view.look(c, &v.Vector)
@@ -112,12 +131,13 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 		}
 		clear(v.Vector[SlotFacts:])
 		seen.observe(&v.Vector, c, addressKnown(c))
-		askModel(&v, j.model)
+		forests.ask(&v)
 		view.fill(&v.Vector, c)
 		policy := rules.of(c.CampaignID)
 		d := Decide(&policy.Policy, c.Flags, &v.Vector)
 		v.State, v.Score, v.PolicyHash = d.State, d.Score, policy.hash
 		v.Reasons = v.Reasons&kept | d.Reasons
+		j.models.watch(forests, c, &v, policy.ModelSuspect)
 		return v
 	}
 	return look, judge, nil

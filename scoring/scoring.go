@@ -26,7 +26,7 @@ type Scorer struct {
 	policyHash uint64
 	lists      atomic.Pointer[givt.Timeline]
 	families   *useragent.Parser
-	models     *iforest.Holder
+	models     *Models
 	entities   *entities
 	live       *live
 }
@@ -39,7 +39,8 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	}
 	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), families: useragent.NewParser()}
 	s.SwapLists(givt.Always(lists))
-	s.models = iforest.NewHolder(Features, VectorVersion)
+	s.models = newModels("edge")
+	s.models.Register(reg)
 	var err error
 	if s.entities, err = newEntities(entity.Config{Entries: cfg.MaxKeys, Seed: seed}); err != nil {
 		return nil, err
@@ -56,11 +57,11 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 func (s *Scorer) SwapLists(lists *givt.Timeline) { s.lists.Store(lists) }
 
 // SwapModel puts another isolation forest in force for the clicks that follow, nil
-// for none. A model of other vectors is refused and changes nothing.
-func (s *Scorer) SwapModel(m *iforest.Model) error {
-	_, err := s.models.Swap(m)
-	return err
-}
+// for none, and takes the shadow away. A model of other vectors is refused and changes nothing.
+func (s *Scorer) SwapModel(m *iforest.Model) error { return s.models.Set(Forest{Model: m}, Forest{}) }
+
+// Models are the forests that score.
+func (s *Scorer) Models() *Models { return s.models }
 
 // Score fills c.Verdict and c.AgentFamily. It keeps nothing of c and sig.
 func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
@@ -78,7 +79,8 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	// Of a proxy that hides its client the address is there and means nobody.
 	s.entities.observe(&v.Vector, c, sig.IP.IsValid() && addressKnown(c))
 	s.live.observe(&v.Vector, c, sig, match.Agent)
-	askModel(v, s.models.Load())
+	forests := s.models.inForce.Load()
+	forests.ask(v)
 	policy, policyHash := s.policy, s.policyHash
 	if sig.Policies != nil {
 		policy = s.policy.of(sig.Policies, c.CampaignID)
@@ -87,16 +89,8 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	d := Decide(&policy, c.Flags, &v.Vector)
 	v.State, v.Reasons, v.Score = d.State, v.Reasons|d.Reasons, d.Score
 	v.ListsHash, v.PolicyHash = listsHash, policyHash
+	s.models.watch(forests, c, v, policy.ModelSuspect)
 	if match.Agent == givt.None {
 		c.AgentFamily = string(s.families.Parse(sig.UserAgent).Browser())
-	}
-}
-
-// askModel adds the forest's score to a vector that is filled but for it.
-func askModel(v *click.Verdict, m *iforest.Model) {
-	v.Vector[SlotModel], v.ModelHash, v.ModelSlot = 0, 0, click.ModelNone
-	if m != nil {
-		v.Vector[SlotModel] = float32(m.Score(v.Vector[:Features]))
-		v.ModelHash, v.ModelSlot = m.Hash(), click.ModelLive
 	}
 }

@@ -45,6 +45,7 @@ DELETE FROM dead_letters; DELETE FROM poison_records; DELETE FROM marks; DELETE 
 DELETE FROM late_clicks; DELETE FROM billed_clicks; DELETE FROM billed_repeats; DELETE FROM retired_gateways; DELETE FROM users; TRUNCATE audit;
 DELETE FROM incidents; DELETE FROM pages; DELETE FROM impressions; DELETE FROM conversions;
 UPDATE alerts_lease SET owner = '', fence = 0, until = to_timestamp(0), judged = to_timestamp(0);
+UPDATE model_book SET version = 0, live = 0, shadow = 0, previous = 0, fence = 0, live_since = to_timestamp(0), shadow_since = to_timestamp(0), trained_at = to_timestamp(0), until = to_timestamp(0), owner = ''; DELETE FROM models;
 SET session_replication_role = replica; -- the append-only tables: their triggers rest
 DELETE FROM verdict_revisions; DELETE FROM closed_units; DELETE FROM closed_hours; DELETE FROM adjustments;
 DELETE FROM invoices; SET session_replication_role = DEFAULT`)

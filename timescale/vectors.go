@@ -11,7 +11,7 @@ import (
 )
 
 const vectorsSQL = `
-SELECT tenant_id, event_id, id_time, vector FROM clicks
+SELECT tenant_id, event_id, id_time, vector, model_hash FROM clicks
 WHERE vector_version = $1 AND event_time >= $2 AND event_time < $3 AND ($4 = '' OR tenant_id = $4)
   AND $5::integer & (1 << state::integer) = 0`
 
@@ -27,10 +27,10 @@ func (s *Store) Vectors(ctx context.Context, q aggregate.VectorQuery, f func(*ag
 		if err != nil {
 			return err
 		}
-		var row aggregate.VectorRow
+		row := aggregate.VectorRow{Version: q.Version}
 		var vector []byte
 		return each(rows, func(r pgx.Rows) error {
-			if err := r.Scan(&row.TenantID, (*[16]byte)(&row.EventID), (*micros)(&row.IDTime), &vector); err != nil {
+			if err := r.Scan(&row.TenantID, (*[16]byte)(&row.EventID), (*micros)(&row.IDTime), &vector, (*bits64)(&row.ModelHash)); err != nil {
 				return err
 			}
 			for i := range row.Vector {

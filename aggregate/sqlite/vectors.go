@@ -9,7 +9,7 @@ import (
 )
 
 const vectorsSQL = `
-SELECT tenant_id, event_id, id_time, vector FROM clicks
+SELECT tenant_id, event_id, id_time, vector, model_hash FROM clicks
 WHERE vector_version = ?1 AND event_time >= ?2 AND event_time < ?3 AND (?4 = '' OR tenant_id = ?4)
   AND ?5 & (1 << state) = 0`
 
@@ -27,12 +27,13 @@ func (s *Store) Vectors(ctx context.Context, q aggregate.VectorQuery, f func(*ag
 		if err != nil {
 			return err
 		}
-		var row aggregate.VectorRow
+		row, model := aggregate.VectorRow{Version: q.Version}, int64(0)
 		var id, vector sql.RawBytes
 		return each(rows, func(r *sql.Rows) error {
-			if err := r.Scan(&row.TenantID, &id, &row.IDTime, &vector); err != nil {
+			if err := r.Scan(&row.TenantID, &id, &row.IDTime, &vector, &model); err != nil {
 				return err
 			}
+			row.ModelHash = uint64(model)
 			copy(row.EventID[:], id)
 			unpackVector(vector, &row.Vector)
 			return f(&row)

@@ -32,7 +32,7 @@ func vectors(e *env) {
 	// Slots of 0 at the end are not stored: they must not be those of the row before.
 	short := func(c *click.Click) { clear(c.Verdict.Vector[20:]) }
 	rows := []aggregate.ClickRow{
-		newRow(1, base, vector(1, 10), odd),
+		newRow(1, base, vector(1, 10), odd, func(c *click.Click) { c.Verdict.ModelHash = math.MaxUint64 - 3 }),
 		newRow(2, base+minute, vector(1, 20), state(click.SIVT)),
 		newRow(3, base+2*minute, vector(1, 30), state(click.Suspect)),
 		newRow(4, base+3*minute, vector(1, 40), tenant("acmf")),
@@ -44,11 +44,18 @@ func vectors(e *env) {
 		newRow(11, base+2*minute, vector(2, 90), short),
 	}
 	e.put(append(rows, again(rows[0], 9))...)
+	byKey := map[aggregate.EventKey]*click.Click{}
+	for _, r := range rows {
+		byKey[aggregate.KeyOf(r.Click)] = r.Click
+	}
 	read := func(q aggregate.VectorQuery) map[aggregate.EventKey]click.Vector {
 		got := map[aggregate.EventKey]click.Vector{}
 		calls := 0
 		e.must(reader.Vectors(e.ctx(), q, func(r *aggregate.VectorRow) error {
 			got[r.EventKey] = r.Vector
+			if want := byKey[r.EventKey]; r.ModelHash != want.Verdict.ModelHash || r.Version != want.Verdict.VectorVersion {
+				e.Errorf("model %x, version %d of %v", r.ModelHash, r.Version, r.EventKey)
+			}
 			calls++
 			return nil
 		}))

@@ -13,6 +13,7 @@ import (
 	"clickgate/aggregate/sqlite"
 	"clickgate/cmd/internal/config"
 	"clickgate/gateway/click"
+	"clickgate/scoring"
 	"clickgate/timescale"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,8 @@ type Aggregator struct {
 	feeds    *aggregate.Aggregator
 	auditor  *aggregate.Auditor
 	closer   *aggregate.Closer // nil: it closes no hours
+	judge    *scoring.Judge    // the closer's
+	models   *models           // nil: none are managed
 	started  bool
 	admin    *admin // nil without one
 	cleanup  cleanups
@@ -120,6 +123,7 @@ func (a *Aggregator) Start() {
 	a.consumer.Start()
 	a.feeds.Start()
 	a.auditor.Start()
+	a.models.start()
 	if a.closer != nil {
 		a.closer.Start()
 	}
@@ -152,6 +156,7 @@ func (a *Aggregator) Stop(ctx context.Context) error {
 	if a.auditor != nil {
 		a.auditor.Stop()
 	}
+	a.models.stop()
 	if a.closer != nil {
 		a.closer.Stop()
 	}

@@ -80,6 +80,9 @@ func AwaitAggregator(ctx context.Context, cfg *config.Config, opt Options) (*Agg
 	if err == nil {
 		err = await(ctx, pause, opt.Logger, a.waits, func() error { return a.CloseHoursByControl(ctx, cfg, opt) })
 	}
+	if err == nil {
+		err = await(ctx, pause, opt.Logger, a.waits, func() error { return a.ManageModels(ctx, cfg, opt) })
+	}
 	if err != nil {
 		return nil, errors.Join(err, a.Stop(context.WithoutCancel(ctx)))
 	}

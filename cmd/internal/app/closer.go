@@ -58,17 +58,17 @@ func (s Sources) policies(tenantID, sourceID string) *click.Policies {
 
 // NewCloser returns a closer on store, which judges by the configured policy and
 // model, and by what tenants, sources and campaigns set otherwise; it does nothing before it is started or asked.
-func NewCloser(cfg *config.Config, store aggregate.Closing, opt Options, sources Sources) (*aggregate.Closer, error) {
-	model, err := openModel(cfg.Scoring.Model)
+func NewCloser(ctx context.Context, cfg *config.Config, store aggregate.Store, opt Options, sources Sources) (*aggregate.Closer, error) {
+	judge, err := newJudge(ctx, cfg, store, opt, sources)
 	if err != nil {
 		return nil, err
 	}
-	judge, err := scoring.NewJudge(cfg.Scoring, model, sources.policies)
-	if err != nil {
-		return nil, err
-	}
+	return newCloser(cfg, store, opt, sources, judge)
+}
+
+func newCloser(cfg *config.Config, store aggregate.Closing, opt Options, sources Sources, judge *scoring.Judge) (*aggregate.Closer, error) {
 	dep := aggregate.CloserDependencies{
-		Store: store, Judge: judge, Terms: sources.terms, Owner: owner(), Version: opt.Version, Now: time.Now, Logger: opt.Logger,
+		Store: store, Judge: judge, Fixed: func() aggregate.Judge { return judge.Fixed() }, Terms: sources.terms, Owner: owner(), Version: opt.Version, Now: time.Now, Logger: opt.Logger,
 		ImpressionsKeep: cfg.Aggregate.Feeds.ImpressionsKeep,
 	}
 	if opt.Registry != nil {
@@ -78,8 +78,11 @@ func NewCloser(cfg *config.Config, store aggregate.Closing, opt Options, sources
 }
 
 // CloseHours lets the aggregator close hours too, from Start on.
-func (a *Aggregator) CloseHours(cfg *config.Config, opt Options, sources Sources) (err error) {
-	a.closer, err = NewCloser(cfg, a.Store, opt, sources)
+func (a *Aggregator) CloseHours(ctx context.Context, cfg *config.Config, opt Options, sources Sources) (err error) {
+	if a.judge, err = newJudge(ctx, cfg, a.Store, opt, sources); err != nil {
+		return err
+	}
+	a.closer, err = newCloser(cfg, a.Store, opt, sources, a.judge)
 	return err
 }
 
@@ -93,7 +96,7 @@ func (a *Aggregator) CloseHoursByControl(ctx context.Context, cfg *config.Config
 	if err != nil {
 		return err
 	}
-	return a.CloseHours(cfg, opt, SourcesOf(set))
+	return a.CloseHours(ctx, cfg, opt, SourcesOf(set))
 }
 
 func (a *Aggregator) openControl(ctx context.Context, cfg *config.Config, opt Options) (*control.Set, error) {

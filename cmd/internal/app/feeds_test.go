@@ -49,7 +49,7 @@ func TestFeedsPath(t *testing.T) {
 				return r
 			}
 			c.eventually("conversions are stored", func() bool { return report().Strangers["acme"] == 6 })
-			closer, err := app.NewCloser(&c.base, store, app.Options{Logger: options().Logger}, app.SourcesOf(c.gateways[0].Control))
+			closer, err := app.NewCloser(t.Context(), &c.base, store, app.Options{Logger: options().Logger}, app.SourcesOf(c.gateways[0].Control))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"time"
 
+	"clickgate/aggregate/retrain"
 	"clickgate/cmd/internal/config"
 	"clickgate/gateway"
 	"clickgate/gateway/control"
@@ -39,6 +40,9 @@ type Options struct {
 	// StoredThrough binds the release of the spool to the store; see
 	// durable.Dependencies. Nil in a cluster, where Kafka is the log.
 	StoredThrough func(ctx context.Context, topic string) (map[int32]int64, error)
+	// OwnModels says that the process has the store, from which its gateway learns what
+	// models are in force; a gateway of a cluster follows the models topic.
+	OwnModels bool
 	// Scorer, when set, wraps the scorer: measurements put work of known length there.
 	Scorer func(gateway.Scorer) gateway.Scorer
 }
@@ -62,8 +66,10 @@ type Gateway struct {
 	Log     *durable.Log
 	Topics  stream.Topics
 	Control *control.Set
-	Name    string // "region/gateway id"
+	Name    string          // "region/gateway id"
+	Models  *scoring.Models // that score clicks
 
+	models   *retrain.Follower // nil when another follows for it, or nothing is managed
 	follower *control.Follower // nil with a plain control file
 	lists    *givt.Follower
 	cleanup  cleanups
@@ -100,6 +106,9 @@ func (g *Gateway) open(ctx context.Context, cfg *config.Config, opt Options) err
 		return err
 	}
 	if err := g.openLog(ctx, cfg, opt); err != nil {
+		return err
+	}
+	if err := g.followModels(cfg, scorer, opt); err != nil {
 		return err
 	}
 	if cfg.Control.Topic {
@@ -162,7 +171,7 @@ func newScorer(cfg *scoring.Config, seed uint64, reg prometheus.Registerer) (*sc
 // openModel opens the configured isolation forest; nil for none.
 func openModel(name string) (*iforest.Model, error) {
 	switch name {
-	case "":
+	case "", scoring.ManagedModel: // whoever follows the managed ones puts them in force
 		return nil, nil
 	case EmbeddedModel:
 		return demomodel.Open()
@@ -232,6 +241,9 @@ func (g *Gateway) Start() error {
 		g.follower.Start()
 	}
 	g.lists.Start()
+	if g.models != nil {
+		g.models.Start()
+	}
 	g.Log.Start()
 	return g.Server.Start()
 }

@@ -37,6 +37,9 @@ func openTopics(ctx context.Context, admin *kadm.Client, cfg *config.Config, opt
 	if err == nil && cfg.Control.Topic {
 		err = stream.EnsureControl(asking, admin, &cfg.Kafka)
 	}
+	if err == nil && followsModels(cfg, opt) {
+		err = stream.EnsureModels(asking, admin, &cfg.Kafka)
+	}
 	switch {
 	case err == nil:
 		if err := writeTopics(path, &topics); err != nil {

@@ -69,6 +69,7 @@ type cli struct {
 	Invoice    invoiceGroup  `cmd:"" help:"Months that were billed."`
 	Lists      listsGroup    `cmd:"" help:"Lists of general invalid traffic: what is in force, whether new ones are sound, what they would change."`
 	Train      trainCmd      `cmd:"" help:"Train an isolation forest from a table of vectors, or from stored clicks."`
+	Model      modelGroup    `cmd:"" help:"Models in service: propose, promote, roll back, and who did so why."`
 	Eval       evalGroup     `cmd:"" help:"Measure models on labelled data."`
 	Trace      traceCmd      `cmd:"" help:"Show one event at every stage it passed."`
 	Config_    configGroup   `cmd:"" name:"config" help:"Check and show the configuration."`

@@ -91,7 +91,7 @@ func (s *session) withCloser(known func(*config.Loaded) (app.Sources, error), f 
 	return s.withStore(func(store aggregate.Store) error {
 		// That an hour is closed by force is what was asked for, and no warning.
 		log := slog.New(slog.NewTextHandler(s.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-		closer, err := app.NewCloser(&cfg.Config, store, app.Options{Logger: log, Version: s.Version}, sources)
+		closer, err := app.NewCloser(s.ctx, &cfg.Config, store, app.Options{Logger: log, Version: s.Version}, sources)
 		if err != nil {
 			return err
 		}

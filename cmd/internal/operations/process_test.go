@@ -60,7 +60,7 @@ func processConfig(t *testing.T) *config.Config {
 	const any = "127.0.0.1:0"
 	cfg, err := config.Load(config.Source{Data: t.TempDir(), Set: []string{
 		"gateway.listen=" + any, "gateway.admin_listen=" + any, "gateway.batch.listen=" + any, "console.listen=" + any,
-		"aggregate.admin_listen=" + any, "redis.addr=127.0.0.1:1",
+		"aggregate.admin_listen=" + any, "redis.addr=127.0.0.1:1", "scoring.model=managed",
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -138,7 +138,12 @@ func startAggregate(t *testing.T, cfg *config.Config, r *recorder) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := a.CloseHours(cfg, options(r), app.SourcesOf(nil)); err != nil {
+	if err := a.CloseHours(t.Context(), cfg, options(r), app.SourcesOf(nil)); err != nil {
+		t.Fatal(err)
+	}
+	opt := options(r)
+	opt.OwnModels = true // else it asks a broker for the models topic
+	if err := a.ManageModels(t.Context(), cfg, opt); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -87,7 +87,7 @@ func (s *process) start(ctx context.Context) error {
 	if err := app.Migrate(ctx, &s.cfg.Store); err != nil {
 		return err
 	}
-	appOpt := app.Options{Logger: s.opt.Logger, Registry: s.opt.Registry, Version: s.opt.Version}
+	appOpt := app.Options{Logger: s.opt.Logger, Registry: s.opt.Registry, Version: s.opt.Version, OwnModels: true}
 	if appOpt.Registry == nil {
 		appOpt.Registry = app.NewRegistry()
 	}
@@ -112,7 +112,10 @@ func (s *process) start(ctx context.Context) error {
 		return err
 	}
 	s.watchControl()
-	if err := s.aggregator.CloseHours(s.cfg, appOpt, app.SourcesOf(s.gateway.Control)); err != nil {
+	if err := s.aggregator.CloseHours(ctx, s.cfg, appOpt, app.SourcesOf(s.gateway.Control)); err != nil {
+		return err
+	}
+	if err := s.aggregator.ManageModels(ctx, s.cfg, appOpt, s.gateway.Models); err != nil {
 		return err
 	}
 	s.aggregator.Start()

@@ -1,0 +1,5 @@
+//go:build !race
+
+package fraudeval
+
+const raceEnabled = false

@@ -118,7 +118,7 @@ func TestJudgeIsTheLiveScorer(t *testing.T) {
 func otherOrder(v *click.Verdict) {
 	for slot := range v.Vector {
 		switch slot {
-		case SlotAgent, SlotRanges, SlotHeaders, SlotTokenAge, SlotFingerprint, SlotPublisherSurprise, SlotSurpriseHours: // as the gateway saw it
+		case SlotAgent, SlotRanges, SlotHeaders, SlotTokenAge, SlotFingerprint, SlotPublisherWeek, SlotWeekHours: // as the gateway saw it
 		default:
 			v.Vector[slot] = 77
 		}

@@ -41,13 +41,13 @@ func newLive(c entity.Config) (*live, error) {
 // observe notes the click and fills in what is unusual of it. The publisher's rates must
 // be there.
 func (l *live) observe(v *click.Vector, c *click.Click, sig *click.Signals, agent givt.AgentClass) {
-	v[SlotPublisherSurprise], v[SlotSurpriseHours] = 0, 0
+	v[SlotPublisherWeek], v[SlotWeekHours] = 0, 0
 	tenant := xxhash.Sum64String(c.TenantID)
 	if c.PublisherID != "" {
 		w, _, lock := l.weeks.Take(zscore.Key(l.seed, tenant, xxhash.Sum64String(c.PublisherID)))
 		s := w.Observe(c.EventTime, float64(v[SlotPublisher1h]))
 		lock.Unlock()
-		v[SlotPublisherSurprise], v[SlotSurpriseHours] = float32(s.Z), float32(s.Hours)
+		v[SlotPublisherWeek], v[SlotWeekHours] = float32(s.Z), float32(s.Hours)
 	}
 	if agent != givt.None || !visitsItself(c) {
 		return

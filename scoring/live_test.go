@@ -39,7 +39,7 @@ func TestPublisherSurprise(t *testing.T) {
 		least float32
 		most  float32
 	}{"as always": {usual, 0, 1}, "a rush": {rush, 30, 1e6}, "days later": {after, 0, 6}} {
-		z, hours := tc.v.Vector[SlotPublisherSurprise], tc.v.Vector[SlotSurpriseHours]
+		z, hours := tc.v.Vector[SlotPublisherWeek], tc.v.Vector[SlotWeekHours]
 		if z < tc.least || z > tc.most || hours < zscore.MinBaseline || tc.v.State != click.Valid || tc.v.Reasons != 0 {
 			t.Errorf("%s: z %v of %v hours, %v", name, z, hours, tc.v)
 		}
@@ -47,8 +47,8 @@ func TestPublisherSurprise(t *testing.T) {
 	c, _ := visit("203.0.113.9", browser, start)
 	c.PublisherID, c.Verdict = "news", rush
 	_, judge := newJudge(t, nil)
-	if v := judge(&c); v.Vector[SlotPublisherSurprise] != rush.Vector[SlotPublisherSurprise] || v.Vector[SlotSurpriseHours] != rush.Vector[SlotSurpriseHours] {
-		t.Errorf("the second pass makes %v of %v hours", v.Vector[SlotPublisherSurprise], v.Vector[SlotSurpriseHours])
+	if v := judge(&c); v.Vector[SlotPublisherWeek] != rush.Vector[SlotPublisherWeek] || v.Vector[SlotWeekHours] != rush.Vector[SlotWeekHours] {
+		t.Errorf("the second pass makes %v of %v hours", v.Vector[SlotPublisherWeek], v.Vector[SlotWeekHours])
 	}
 }
 
@@ -56,12 +56,12 @@ func TestPublisherSurprise(t *testing.T) {
 func TestNoSurpriseWithoutPast(t *testing.T) {
 	t.Parallel()
 	s := newScorer(t)
-	if v := pageviews(s, 0, 48, 20); v.Vector[SlotPublisherSurprise] != 0 || v.Vector[SlotSurpriseHours] != 0 {
-		t.Errorf("after two days: %v of %v hours", v.Vector[SlotPublisherSurprise], v.Vector[SlotSurpriseHours])
+	if v := pageviews(s, 0, 48, 20); v.Vector[SlotPublisherWeek] != 0 || v.Vector[SlotWeekHours] != 0 {
+		t.Errorf("after two days: %v of %v hours", v.Vector[SlotPublisherWeek], v.Vector[SlotWeekHours])
 	}
 	c, sig := visit("203.0.113.9", browser, start)
-	if s.Score(&c, &sig); c.Verdict.Vector[SlotSurpriseHours] != 0 || s.live.weeks.Stats().Entries != 1 {
-		t.Errorf("without a publisher: %v, %+v", c.Verdict.Vector[SlotSurpriseHours], s.live.weeks.Stats())
+	if s.Score(&c, &sig); c.Verdict.Vector[SlotWeekHours] != 0 || s.live.weeks.Stats().Entries != 1 {
+		t.Errorf("without a publisher: %v, %+v", c.Verdict.Vector[SlotWeekHours], s.live.weeks.Stats())
 	}
 }
 

@@ -24,44 +24,44 @@ const (
 const (
 	// What the clicks before say, as they pass.
 
-	SlotAddress10s        = iota // clicks of the address in the last 5 to 10 s
-	SlotAddress1m                // in the last 55 to 60 s
-	SlotAddress1h                // in the current minute and the 59 before it
-	SlotAddressZSelf             // this minute against the address's own past
-	SlotAddressZPeers            // this minute against all active addresses
-	SlotPair10s                  // the same five for address and agent together
-	SlotPair1m                   //
-	SlotPair1h                   //
-	SlotPairZSelf                //
-	SlotPairZPeers               //
-	SlotBaselines                // bit set: which of the four z-scores have a baseline
-	SlotAgent                    // class of the agent: givt.AgentClass, +16 when apps carry it too
-	SlotRanges                   // bit set: what the address lists say
-	SlotAddressMinutes           // closed minutes of the address's own past, at most 60
-	SlotPairMinutes              // the same of address and agent together
-	SlotPrefix1m                 // clicks of the /24 or /48
-	SlotPrefix1h                 //
-	SlotPrefixZPeers             //
-	SlotPublisher1m              // clicks of the publisher
-	SlotPublisher1h              //
-	SlotPublisherZSelf           //
-	SlotCampaign1m               // clicks of the campaign
-	SlotCampaign1h               //
-	SlotCampaignZSelf            //
-	SlotAddressAgents            // different agents of the address, this hour and the last
-	SlotPairTargets              // different placements that address and agent clicked, this hour and the last
-	SlotPairGaps                 // gaps that the next slot rests on
-	SlotPairOctaves              // how evenly address and agent click
-	SlotHeaders                  // bit set: what is strange in the request's headers
-	SlotTokenAge                 // seconds from the token to the click; 0 is not known
-	SlotFingerprint              // 10 bits of a hash of agent and language
-	SlotModel                    // score of the isolation forest, 0 .. 1; 0 without a model
-	SlotAddressEven              // how evenly the address uses its agents, so far
-	SlotAddressTwice             // its clicks pressed or sent twice, so far
-	SlotAddressFence             // this minute of the address past the upper quartile of all active addresses
-	SlotPairFence                // the same of address and agent together
-	SlotPublisherSurprise        // this hour of the publisher against the same hour of other weeks and days, as the gateway knew them
-	SlotSurpriseHours            // hours that it rests on
+	SlotAddress10s     = iota // clicks of the address in the last 5 to 10 s
+	SlotAddress1m             // in the last 55 to 60 s
+	SlotAddress1h             // in the current minute and the 59 before it
+	SlotAddressZSelf          // this minute against the address's own past
+	SlotAddressZPeers         // this minute against all active addresses
+	SlotPair10s               // the same five for address and agent together
+	SlotPair1m                //
+	SlotPair1h                //
+	SlotPairZSelf             //
+	SlotPairZPeers            //
+	SlotBaselines             // bit set: which of the four z-scores have a baseline
+	SlotAgent                 // class of the agent: givt.AgentClass, +16 when apps carry it too
+	SlotRanges                // bit set: what the address lists say
+	SlotAddressMinutes        // closed minutes of the address's own past, at most 60
+	SlotPairMinutes           // the same of address and agent together
+	SlotPrefix1m              // clicks of the /24 or /48
+	SlotPrefix1h              //
+	SlotPrefixZPeers          //
+	SlotPublisher1m           // clicks of the publisher
+	SlotPublisher1h           //
+	SlotPublisherZSelf        //
+	SlotCampaign1m            // clicks of the campaign
+	SlotCampaign1h            //
+	SlotCampaignZSelf         //
+	SlotAddressAgents         // different agents of the address, this hour and the last
+	SlotPairTargets           // different placements that address and agent clicked, this hour and the last
+	SlotPairGaps              // gaps that the next slot rests on
+	SlotPairOctaves           // how evenly address and agent click
+	SlotHeaders               // bit set: what is strange in the request's headers
+	SlotTokenAge              // seconds from the token to the click; 0 is not known
+	SlotFingerprint           // 10 bits of a hash of agent and language
+	SlotModel                 // score of the isolation forest, 0 .. 1; 0 without a model
+	SlotAddressEven           // how evenly the address uses its agents, so far
+	SlotAddressTwice          // its clicks pressed or sent twice, so far
+	SlotAddressFence          // this minute of the address past the upper quartile of all active addresses
+	SlotPairFence             // the same of address and agent together
+	SlotPublisherWeek         // this hour of the publisher against the same hour of other weeks and days, as the gateway knew them
+	SlotWeekHours             // hours that it rests on
 
 	// What a whole hour and the one before say, known in the second pass only.
 
@@ -125,84 +125,84 @@ type SlotInfo struct {
 
 // Slots describes the vector, by slot.
 var Slots = [numSlots]SlotInfo{
-	SlotAddress10s:        {"address_clicks_10s", "clicks", "Clicks of the address in the last 10 seconds."},
-	SlotAddress1m:         {"address_clicks_1m", "clicks", "Clicks of the address in the last minute."},
-	SlotAddress1h:         {"address_clicks_1h", "clicks", "Clicks of the address in the last hour."},
-	SlotAddressZSelf:      {"address_z_self", "robust z", "The last minute of the address against its own last hour."},
-	SlotAddressZPeers:     {"address_z_peers", "robust z", "The last minute of the address against all active addresses."},
-	SlotPair10s:           {"pair_clicks_10s", "clicks", "Clicks of address and agent together in the last 10 seconds."},
-	SlotPair1m:            {"pair_clicks_1m", "clicks", "Clicks of address and agent together in the last minute."},
-	SlotPair1h:            {"pair_clicks_1h", "clicks", "Clicks of address and agent together in the last hour."},
-	SlotPairZSelf:         {"pair_z_self", "robust z", "The last minute of address and agent against their own last hour."},
-	SlotPairZPeers:        {"pair_z_peers", "robust z", "The last minute of address and agent against all active pairs."},
-	SlotBaselines:         {"baselines", "bit set", "Which of the z-scores have a baseline: 1 address self, 2 address peers, 4 pair self, 8 pair peers; 16 and 32: half of the peers of address and pair have one count."},
-	SlotAgent:             {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless, 5 on no list of browsers, 6 on an own list; +16 when apps carry the library too."},
-	SlotRanges:            {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges, 64 in none of them, 128 a robot's."},
-	SlotAddressMinutes:    {"address_minutes", "minutes", "How much of its own past the address has, at most an hour."},
-	SlotPairMinutes:       {"pair_minutes", "minutes", "How much of their own past address and agent together have, at most an hour."},
-	SlotPrefix1m:          {"prefix_clicks_1m", "clicks", "Clicks of the /24 or /48 in the last minute."},
-	SlotPrefix1h:          {"prefix_clicks_1h", "clicks", "Clicks of the /24 or /48 in the last hour."},
-	SlotPrefixZPeers:      {"prefix_z_peers", "robust z", "The last minute of the /24 or /48 against all active ones."},
-	SlotPublisher1m:       {"publisher_clicks_1m", "clicks", "Clicks of the publisher in the last minute."},
-	SlotPublisher1h:       {"publisher_clicks_1h", "clicks", "Clicks of the publisher in the last hour."},
-	SlotPublisherZSelf:    {"publisher_z_self", "robust z", "The last minute of the publisher against its own last hour."},
-	SlotCampaign1m:        {"campaign_clicks_1m", "clicks", "Clicks of the campaign in the last minute."},
-	SlotCampaign1h:        {"campaign_clicks_1h", "clicks", "Clicks of the campaign in the last hour."},
-	SlotCampaignZSelf:     {"campaign_z_self", "robust z", "The last minute of the campaign against its own last hour."},
-	SlotAddressAgents:     {"address_agents", "agents", "Different agents of the address, this clock hour and the last."},
-	SlotPairTargets:       {"pair_targets", "placements", "Different placements that address and agent clicked, this clock hour and the last."},
-	SlotPairGaps:          {"pair_gaps", "gaps", "Gaps between clicks of address and agent, at most 256, without silences of two hours."},
-	SlotPairOctaves:       {"pair_gap_octaves", "octaves", "Standard deviation of the gaps' binary logarithm: 1.85 by chance, 0 of a clock."},
-	SlotHeaders:           {"headers", "bit set", "1 headers are known, 2 a browser without a language, 4 language unreadable, 8 the agent contradicts itself, 16 language of another country, 32 client hints are there; they name 64 another platform, 128 another kind of device, 256 another browser, 512 one without a screen; unlike the source's other clicks 1024 no hints, 2048 the order of headers."},
-	SlotTokenAge:          {"token_age", "s", "From the token's making to the click; 0 is not known."},
-	SlotFingerprint:       {"fingerprint", "code", "Ten bits of a hash of agent and language."},
-	SlotModel:             {"model_score", "score", "Isolation forest over the slots before headers: about 0.5 ordinary, towards 1 easily set apart."},
-	SlotAddressEven:       {"address_agents_even", "ratio", "How many equally common agents would meet as often as those of the address did so far, this clock hour and the last, per agent it has."},
-	SlotAddressTwice:      {"address_twice", "clicks", "Clicks of the address so far, this clock hour and the last, that were pressed or sent twice."},
-	SlotAddressFence:      {"address_fence", "IQR", "How many interquartile ranges the last minute of the address is past the upper quartile of all active addresses; beyond 3 is far out."},
-	SlotPairFence:         {"pair_fence", "IQR", "The same of address and agent together against all active pairs."},
-	SlotPublisherSurprise: {"publisher_surprise", "robust z", "The publisher's last 60 minutes against the same hour of the last four weeks, or of the last seven days where that is less, as the gateway knew them."},
-	SlotSurpriseHours:     {"publisher_surprise_hours", "hours", "How many earlier hours that rests on; 0 is no opinion."},
-	SlotFacts:             {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's, 32 the feed of displays can be believed, 64 so can how soon after them people click."},
-	SlotHourPair:          {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
-	SlotHourFlood:         {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
-	SlotHourGaps:          {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
-	SlotHourOctaves:       {"hour_pair_gap_octaves", "octaves", "Standard deviation of their binary logarithm."},
-	SlotHourGap:           {"hour_pair_gap", "s", "Their geometric mean."},
-	SlotHourFocus:         {"hour_pair_focus_z", "z", "How unlike chance it is that they meet the publisher, or the campaign, of this click in 8 of 10."},
-	SlotHourSweep:         {"hour_pair_sweep_z", "z", "How many more different placements they met than as many clicks of the population."},
-	SlotHourAddress:       {"hour_address_clicks", "clicks", "Clicks of the address in the hour and the one before."},
-	SlotHourAgents:        {"hour_address_agents", "agents", "Its different agents."},
-	SlotHourAgentsZ:       {"hour_address_agents_z", "z", "How many more of them than as many clicks of the population have; below 0 fewer."},
-	SlotHourAddrFocus:     {"hour_address_focus_z", "z", "As hour_pair_focus_z, of the address over all its agents."},
-	SlotHourAddrGaps:      {"hour_address_gaps", "gaps", "Gaps between clicks of the address in both hours, at most 256."},
-	SlotHourAddrOctave:    {"hour_address_gap_octaves", "octaves", "Standard deviation of their binary logarithm."},
-	SlotHourAddrGap:       {"hour_address_gap", "s", "Their geometric mean."},
-	SlotGroup:             {"group_clicks", "clicks", "Clicks with the fingerprint on the publisher, or on the campaign, in the hour."},
-	SlotGroupAddresses:    {"group_addresses", "addresses", "From how many addresses they came."},
-	SlotGroupShare:        {"group_share", "share", "Their share of the publisher's, or the campaign's, clicks."},
-	SlotGroupElsewhere:    {"group_share_elsewhere", "share", "The fingerprint's share of the source's other clicks."},
-	SlotGroupBefore:       {"group_share_before", "share", "Their share in the hour before."},
-	SlotGroupZ:            {"group_z", "robust z", "Their share against the fingerprint's share on the other publishers, or campaigns; of the whole source's group, how often visitors come again, against other fingerprints."},
-	SlotGroupOdd:          {"group_odd", "share", "How much more often their headers are strange than those of the publisher's other clicks."},
-	SlotScope:             {"scope_clicks", "clicks", "Clicks of the publisher, or the campaign, in the hour."},
-	SlotScopeBefore:       {"scope_clicks_before", "clicks", "In the hour before."},
-	SlotScopeOne:          {"scope_concentration", "chance", "That two of its clicks have one fingerprint (Simpson)."},
-	SlotScopeOneZ:         {"scope_concentration_z", "robust z", "Against its peers."},
-	SlotLoyal:             {"publisher_loyal", "share", "Share of the publisher's clicks in both hours by those who clicked three times and more, and 8 of 10 times here."},
-	SlotLoyalZ:            {"publisher_loyal_z", "robust z", "Against the other publishers."},
-	SlotHourPairHere:      {"hour_pair_here", "share", "How many of the clicks of address and agent were at least on the publisher, when most were."},
-	SlotGroupAgain:        {"group_again", "share", "Share of the group's clicks by visitors, address and agent together, who clicked before in both hours."},
-	SlotAgain:             {"again_elsewhere", "share", "The same of the source's other clicks."},
-	SlotHourAgentsEven:    {"hour_address_agents_even", "ratio", "How many equally common agents would meet as often as its own do, per agent it has: 1 of a list gone through, less of a crowd."},
-	SlotAllyVisitors:      {"ally_visitors", "visitors", "Visitors in both hours that the publisher has in common with another publisher of this visitor, that with which it has most beyond chance."},
-	SlotAllyExpected:      {"ally_expected", "visitors", "How many of them chance brings to both, by the source's other publishers."},
-	SlotAllied:            {"ally_share", "share", "Share of this visitor's publishers that are this one or have ten times as many visitors in common with it as chance brings."},
-	SlotHourTwice:         {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice; of the publisher where the address has none and too few clicks to tell."},
-	SlotTwice:             {"hour_twice_usual", "clicks", "How many it would be of as many first clicks of all addresses."},
-	SlotDisplayGap:        {"display_gap", "s", "From the display of the click's ad to the click, where displays are fed; below 0 the click came first; 0 is not known."},
-	SlotUnseenZ:           {"undisplayed_z", "z", "How many more displays of the clicks of address and agent are missing than chance loses of everybody's; 0 where this one's is there."},
-	SlotFastShare:         {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
+	SlotAddress10s:     {"address_clicks_10s", "clicks", "Clicks of the address in the last 10 seconds."},
+	SlotAddress1m:      {"address_clicks_1m", "clicks", "Clicks of the address in the last minute."},
+	SlotAddress1h:      {"address_clicks_1h", "clicks", "Clicks of the address in the last hour."},
+	SlotAddressZSelf:   {"address_z_self", "robust z", "The last minute of the address against its own last hour."},
+	SlotAddressZPeers:  {"address_z_peers", "robust z", "The last minute of the address against all active addresses."},
+	SlotPair10s:        {"pair_clicks_10s", "clicks", "Clicks of address and agent together in the last 10 seconds."},
+	SlotPair1m:         {"pair_clicks_1m", "clicks", "Clicks of address and agent together in the last minute."},
+	SlotPair1h:         {"pair_clicks_1h", "clicks", "Clicks of address and agent together in the last hour."},
+	SlotPairZSelf:      {"pair_z_self", "robust z", "The last minute of address and agent against their own last hour."},
+	SlotPairZPeers:     {"pair_z_peers", "robust z", "The last minute of address and agent against all active pairs."},
+	SlotBaselines:      {"baselines", "bit set", "Which of the z-scores have a baseline: 1 address self, 2 address peers, 4 pair self, 8 pair peers; 16 and 32: half of the peers of address and pair have one count."},
+	SlotAgent:          {"agent_class", "code", "0 ordinary, 1 none, 2 crawler, 3 tool, 4 headless, 5 on no list of browsers, 6 on an own list; +16 when apps carry the library too."},
+	SlotRanges:         {"address_ranges", "bit set", "1 data centre, 2 relay, 4 VPN, 8 Tor, 16 accepted, 32 in the crawler's published ranges, 64 in none of them, 128 a robot's."},
+	SlotAddressMinutes: {"address_minutes", "minutes", "How much of its own past the address has, at most an hour."},
+	SlotPairMinutes:    {"pair_minutes", "minutes", "How much of their own past address and agent together have, at most an hour."},
+	SlotPrefix1m:       {"prefix_clicks_1m", "clicks", "Clicks of the /24 or /48 in the last minute."},
+	SlotPrefix1h:       {"prefix_clicks_1h", "clicks", "Clicks of the /24 or /48 in the last hour."},
+	SlotPrefixZPeers:   {"prefix_z_peers", "robust z", "The last minute of the /24 or /48 against all active ones."},
+	SlotPublisher1m:    {"publisher_clicks_1m", "clicks", "Clicks of the publisher in the last minute."},
+	SlotPublisher1h:    {"publisher_clicks_1h", "clicks", "Clicks of the publisher in the last hour."},
+	SlotPublisherZSelf: {"publisher_z_self", "robust z", "The last minute of the publisher against its own last hour."},
+	SlotCampaign1m:     {"campaign_clicks_1m", "clicks", "Clicks of the campaign in the last minute."},
+	SlotCampaign1h:     {"campaign_clicks_1h", "clicks", "Clicks of the campaign in the last hour."},
+	SlotCampaignZSelf:  {"campaign_z_self", "robust z", "The last minute of the campaign against its own last hour."},
+	SlotAddressAgents:  {"address_agents", "agents", "Different agents of the address, this clock hour and the last."},
+	SlotPairTargets:    {"pair_targets", "placements", "Different placements that address and agent clicked, this clock hour and the last."},
+	SlotPairGaps:       {"pair_gaps", "gaps", "Gaps between clicks of address and agent, at most 256, without silences of two hours."},
+	SlotPairOctaves:    {"pair_gap_octaves", "octaves", "Standard deviation of the gaps' binary logarithm: 1.85 by chance, 0 of a clock."},
+	SlotHeaders:        {"headers", "bit set", "1 headers are known, 2 a browser without a language, 4 language unreadable, 8 the agent contradicts itself, 16 language of another country, 32 client hints are there; they name 64 another platform, 128 another kind of device, 256 another browser, 512 one without a screen; unlike the source's other clicks 1024 no hints, 2048 the order of headers."},
+	SlotTokenAge:       {"token_age", "s", "From the token's making to the click; 0 is not known."},
+	SlotFingerprint:    {"fingerprint", "code", "Ten bits of a hash of agent and language."},
+	SlotModel:          {"model_score", "score", "Isolation forest over the slots before headers: about 0.5 ordinary, towards 1 easily set apart."},
+	SlotAddressEven:    {"address_agents_even", "ratio", "How many equally common agents would meet as often as those of the address did so far, this clock hour and the last, per agent it has."},
+	SlotAddressTwice:   {"address_twice", "clicks", "Clicks of the address so far, this clock hour and the last, that were pressed or sent twice."},
+	SlotAddressFence:   {"address_fence", "IQR", "How many interquartile ranges the last minute of the address is past the upper quartile of all active addresses; beyond 3 is far out."},
+	SlotPairFence:      {"pair_fence", "IQR", "The same of address and agent together against all active pairs."},
+	SlotPublisherWeek:  {"publisher_surprise", "robust z", "The publisher's last 60 minutes against the same hour of the last four weeks, or of the last seven days where that is less, as the gateway knew them."},
+	SlotWeekHours:      {"publisher_surprise_hours", "hours", "How many earlier hours that rests on; 0 is no opinion."},
+	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's, 32 the feed of displays can be believed, 64 so can how soon after them people click."},
+	SlotHourPair:       {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
+	SlotHourFlood:      {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
+	SlotHourGaps:       {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
+	SlotHourOctaves:    {"hour_pair_gap_octaves", "octaves", "Standard deviation of their binary logarithm."},
+	SlotHourGap:        {"hour_pair_gap", "s", "Their geometric mean."},
+	SlotHourFocus:      {"hour_pair_focus_z", "z", "How unlike chance it is that they meet the publisher, or the campaign, of this click in 8 of 10."},
+	SlotHourSweep:      {"hour_pair_sweep_z", "z", "How many more different placements they met than as many clicks of the population."},
+	SlotHourAddress:    {"hour_address_clicks", "clicks", "Clicks of the address in the hour and the one before."},
+	SlotHourAgents:     {"hour_address_agents", "agents", "Its different agents."},
+	SlotHourAgentsZ:    {"hour_address_agents_z", "z", "How many more of them than as many clicks of the population have; below 0 fewer."},
+	SlotHourAddrFocus:  {"hour_address_focus_z", "z", "As hour_pair_focus_z, of the address over all its agents."},
+	SlotHourAddrGaps:   {"hour_address_gaps", "gaps", "Gaps between clicks of the address in both hours, at most 256."},
+	SlotHourAddrOctave: {"hour_address_gap_octaves", "octaves", "Standard deviation of their binary logarithm."},
+	SlotHourAddrGap:    {"hour_address_gap", "s", "Their geometric mean."},
+	SlotGroup:          {"group_clicks", "clicks", "Clicks with the fingerprint on the publisher, or on the campaign, in the hour."},
+	SlotGroupAddresses: {"group_addresses", "addresses", "From how many addresses they came."},
+	SlotGroupShare:     {"group_share", "share", "Their share of the publisher's, or the campaign's, clicks."},
+	SlotGroupElsewhere: {"group_share_elsewhere", "share", "The fingerprint's share of the source's other clicks."},
+	SlotGroupBefore:    {"group_share_before", "share", "Their share in the hour before."},
+	SlotGroupZ:         {"group_z", "robust z", "Their share against the fingerprint's share on the other publishers, or campaigns; of the whole source's group, how often visitors come again, against other fingerprints."},
+	SlotGroupOdd:       {"group_odd", "share", "How much more often their headers are strange than those of the publisher's other clicks."},
+	SlotScope:          {"scope_clicks", "clicks", "Clicks of the publisher, or the campaign, in the hour."},
+	SlotScopeBefore:    {"scope_clicks_before", "clicks", "In the hour before."},
+	SlotScopeOne:       {"scope_concentration", "chance", "That two of its clicks have one fingerprint (Simpson)."},
+	SlotScopeOneZ:      {"scope_concentration_z", "robust z", "Against its peers."},
+	SlotLoyal:          {"publisher_loyal", "share", "Share of the publisher's clicks in both hours by those who clicked three times and more, and 8 of 10 times here."},
+	SlotLoyalZ:         {"publisher_loyal_z", "robust z", "Against the other publishers."},
+	SlotHourPairHere:   {"hour_pair_here", "share", "How many of the clicks of address and agent were at least on the publisher, when most were."},
+	SlotGroupAgain:     {"group_again", "share", "Share of the group's clicks by visitors, address and agent together, who clicked before in both hours."},
+	SlotAgain:          {"again_elsewhere", "share", "The same of the source's other clicks."},
+	SlotHourAgentsEven: {"hour_address_agents_even", "ratio", "How many equally common agents would meet as often as its own do, per agent it has: 1 of a list gone through, less of a crowd."},
+	SlotAllyVisitors:   {"ally_visitors", "visitors", "Visitors in both hours that the publisher has in common with another publisher of this visitor, that with which it has most beyond chance."},
+	SlotAllyExpected:   {"ally_expected", "visitors", "How many of them chance brings to both, by the source's other publishers."},
+	SlotAllied:         {"ally_share", "share", "Share of this visitor's publishers that are this one or have ten times as many visitors in common with it as chance brings."},
+	SlotHourTwice:      {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice; of the publisher where the address has none and too few clicks to tell."},
+	SlotTwice:          {"hour_twice_usual", "clicks", "How many it would be of as many first clicks of all addresses."},
+	SlotDisplayGap:     {"display_gap", "s", "From the display of the click's ad to the click, where displays are fed; below 0 the click came first; 0 is not known."},
+	SlotUnseenZ:        {"undisplayed_z", "z", "How many more displays of the clicks of address and agent are missing than chance loses of everybody's; 0 where this one's is there."},
+	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 
 // SlotsOf describes the vector of a version, by slot. The error says why there is

@@ -15,7 +15,8 @@ import (
 	"clickgate/cmd/internal/command"
 )
 
-// office is where commands are given: flags that lead to a store, at a time.
+// office is where commands are given: flags that lead to a store, and a time, the
+// present one when it is zero.
 type office struct {
 	flags []string
 	now   time.Time
@@ -25,8 +26,12 @@ type office struct {
 func (o *office) run(t *testing.T, stdin string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
 	var out, errs bytes.Buffer
+	now := time.Now
+	if !o.now.IsZero() {
+		now = func() time.Time { return o.now }
+	}
 	status = command.Run(context.WithoutCancel(t.Context()), append(args, o.flags...), command.Env{
-		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Now: func() time.Time { return o.now },
+		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Now: now,
 		Entropy: rand.Reader, User: "ada", Version: "v0.0.0",
 	})
 	return out.String(), errs.String(), status
@@ -57,7 +62,7 @@ func (o *office) ask(t *testing.T, s *story, under string) (map[string]answer, m
 		"invalid.json":     more("report", "invalid", "--format", "json"),
 		"hours.json":       more("hours", "list", "--to", "2026-11-01", "--format", "json"),
 		"review.json":      more("review", "list", "--limit", "1000", "--format", "json"),
-		"letters.json":     more("dlq", "list", "--each", "--format", "json"),
+		"letters.json":     more("dlq", "list", "--each", "--tenant", "acme", "--format", "json"),
 		"incidents.json":   more("alerts", "list", "--format", "json"),
 		"users.txt":        exact("user", "list"),
 		"unmasked.json":    more("trace", s.one[0].String(), "--json", "--unmask", "--reason", "upgrade"),

@@ -25,10 +25,13 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// afterAll is when the answers are given: behind everything that makes a generation.
+const afterAll = 10 * time.Minute
+
 // generate makes a generation in dir, which must not exist.
 func generate(t *testing.T, dir, version string) {
 	t.Helper()
-	g := &generation{dir: t.TempDir(), manifest: manifest{Version: version, MadeAt: time.Now().UTC().Truncate(time.Second), Partitions: partitions}}
+	g := &generation{dir: t.TempDir(), manifest: manifest{Version: version, MadeAt: time.Now().UTC().Truncate(time.Second).Add(afterAll), Partitions: partitions}}
 	must(t, config.CreateMasterKeys(filepath.Join(g.dir, masterName), deterministic{}))
 	g.write(t, controlName, controlFile())
 	makeStandalone(t, g)
@@ -66,7 +69,12 @@ func (g *generation) keep(t *testing.T, db *database, o *office, s *story, under
 	for name, text := range said {
 		g.write(t, name, []byte(text))
 	}
-	return books{States: db.states(t), Tables: db.read(t), Answers: answers}
+	b := books{States: db.states(t), Tables: db.read(t), Answers: answers}
+	columns := slices.DeleteFunc(slices.Clone(b.Tables["units"].Columns), func(c string) bool { return c == "last_seen" })
+	var err error
+	b.Tables["units/closing"], err = db.digest(t.Context(), "units", columns)
+	must(t, err)
+	return b
 }
 
 // makeStandalone tells the story to a standalone.
@@ -75,10 +83,11 @@ func makeStandalone(t *testing.T, g *generation) {
 	dir := g.desk(t)
 	p := startStandalone(t, dir)
 	db := openSQLite(t, filepath.Join(dir, config.SQLiteName))
-	s := &story{edge: p.edge, office: &office{flags: []string{"--data", dir}, now: g.MadeAt}, stored: awaitEvents(t, db)}
+	s := &story{edge: p.edge, office: &office{flags: []string{"--data", dir}}, stored: awaitEvents(t, db)}
 	s.tell(t)
 	p.stop()
 	putIncident(t, &config.Store{SQLite: filepath.Join(dir, config.SQLiteName)})
+	s.office.now = g.MadeAt
 	g.Standalone = g.keep(t, db, s.office, s, "standalone")
 	must(t, db.Close())
 	must(t, removeIfThere(filepath.Join(dir, "unmask-audit.log")))
@@ -132,12 +141,12 @@ func makeCluster(t *testing.T, g *generation) {
 	}
 	b := newBroker(t, partitions)
 	flags := append(b.sets(), "--set", "keys.master_file="+filepath.Join(dir, masterName))
-	(&office{flags, g.MadeAt}).must(t, "control", "apply", filepath.Join(dir, controlName), "--why", "the first entries")
+	(&office{flags: flags}).must(t, "control", "apply", filepath.Join(dir, controlName), "--why", "the first entries")
 	c := newCluster(t, b, dir, dsn)
 	c.cfg.Control.Topic = true
 	c.startGateway()
 	c.startAggregator()
-	db, o := c.look(t, dir, dsn, g.MadeAt)
+	db, o := c.look(t, dir, dsn)
 	s := &story{edge: "http://" + c.gateway.Server.Addr().String(), office: o, stored: awaitEvents(t, db)}
 	s.tell(t)
 	must(t, b.client.ProduceSync(t.Context(), poison()).FirstErr())
@@ -145,6 +154,7 @@ func makeCluster(t *testing.T, g *generation) {
 	c.stopAggregator()
 	if dsn != "" {
 		putIncident(t, &c.cfg.Store)
+		o.now = g.MadeAt
 		g.Postgres = g.keep(t, db, o, s, "postgres")
 		dump(t, g, dsn)
 	}
@@ -152,9 +162,9 @@ func makeCluster(t *testing.T, g *generation) {
 }
 
 // look returns the store of a cluster, seen from outside.
-func (c *cluster) look(t *testing.T, dir, dsn string, now time.Time) (*database, *office) {
+func (c *cluster) look(t *testing.T, dir, dsn string) (*database, *office) {
 	t.Helper()
-	o := &office{flags: []string{"--data", dir}, now: now}
+	o := &office{flags: []string{"--data", dir}}
 	if dsn == "" {
 		return openSQLite(t, filepath.Join(dir, config.SQLiteName)), o
 	}
@@ -175,14 +185,16 @@ func makeSpool(t *testing.T, g *generation) {
 	dir := g.desk(t)
 	b := newBroker(t, partitions)
 	c := newCluster(t, b, dir, "")
-	c.cfg.Durable.StopTimeout = time.Second
 	c.startGateway()
 	b.Cluster.Close()
-	s := &story{edge: "http://" + c.gateway.Server.Addr().String(), office: &office{flags: []string{"--data", dir}, now: g.MadeAt}}
+	s := &story{edge: "http://" + c.gateway.Server.Addr().String(), office: &office{flags: []string{"--data", dir}}}
 	s.hour(t, firstHour)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := c.gateway.Stop(ctx); !errors.Is(err, durable.ErrUnsent) {
+	must(t, c.gateway.Server.Stop(ctx))
+	passing, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
+	defer cancel()
+	if err := c.gateway.Log.Stop(passing); !errors.Is(err, durable.ErrUnsent) {
 		t.Fatalf("nothing was left in the spool: %v", err)
 	}
 	must(t, c.gateway.Close(ctx))

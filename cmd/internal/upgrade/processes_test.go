@@ -161,7 +161,7 @@ func newCluster(t *testing.T, b *broker, dir, dsn string) *cluster {
 	t.Helper()
 	loaded, err := config.Load(config.Source{Data: dir, Set: []string{
 		"store.dsn=" + dsn, "gateway.listen=127.0.0.1:0", "gateway.admin_listen=127.0.0.1:0", "gateway.trusted_proxies=127.0.0.0/8",
-		"gateway.timeouts.durable=1m", "aggregate.close.interval=0", "durable.mark_interval=200ms",
+		"gateway.timeouts.durable=1m", "aggregate.close.interval=0",
 	}})
 	must(t, err)
 	c := &cluster{broker: b, t: t, cfg: loaded.Config}

@@ -15,8 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ofTheStart are tables in which every start of a process leaves something.
-var ofTheStart = []string{"positions", "marks", "mark_counts", "alerts_lease", "audit"}
+// ofTheStart are tables in which every start of a process leaves something, and the
+// one that knows when clicks came last, were it copies alone.
+var ofTheStart = []string{"positions", "marks", "mark_counts", "alerts_lease", "audit", "units"}
 
 func withoutStart(all map[string]table) map[string]table {
 	kept := maps.Clone(all)

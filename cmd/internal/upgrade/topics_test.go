@@ -131,7 +131,7 @@ func checkTopics(t *testing.T, g *generation) {
 		c := newCluster(t, b, dir, "")
 		c.cfg.Control.Topic, c.cfg.Control.File = true, ""
 		c.startGateway()
-		s := &story{edge: "http://" + c.gateway.Server.Addr().String(), office: &office{[]string{"--data", dir}, g.MadeAt}, n: 1 << 20}
+		s := &story{edge: "http://" + c.gateway.Server.Addr().String(), office: &office{flags: []string{"--data", dir}}, n: 1 << 20}
 		s.hour(t, openHour) // with API keys and token keys of the old entries
 		s.visit(t)
 		c.startAggregator()

@@ -123,6 +123,10 @@ generate: $(BIN)/.tools ## Generate code from click.proto, and docs/metrics.md.
 	PATH="$(CURDIR)/$(BIN):$$PATH" protoc --go_out=. --go_opt=paths=source_relative gateway/click/clickpb/click.proto
 	go test ./cmd/internal/operations -run '^TestMetricsPage$$' -update
 
+.PHONY: upgrade-fixtures
+upgrade-fixtures: services ## Freeze what VERSION=1.2.3 leaves behind, for later versions to start on; never twice.
+	@SERVICES=postgres tools/services/with go test -count=1 -run='^TestPresent$$' ./cmd/internal/upgrade -args -upgrade.version=$(VERSION)
+
 .PHONY: clean
 clean: ## Remove what was built and installed in this folder; data folders stay.
 	rm -rf $(BIN) .services

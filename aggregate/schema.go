@@ -12,9 +12,20 @@ type SchemaError struct{ Have, Want int64 }
 
 func (e *SchemaError) Error() string {
 	if e.Have > e.Want {
-		return fmt.Sprintf("the store has schema version %d, this program knows %d: it is too old for this store; upgrade it", e.Have, e.Want)
+		return fmt.Sprintf("the store has schema version %d, this program knows %d: a newer clickgate migrated it; run that version, "+
+			"or restore the backup from before the upgrade. Nothing was changed", e.Have, e.Want)
 	}
 	return fmt.Sprintf("the store has schema version %d, this program needs %d: run `clickgate migrate`", e.Have, e.Want)
+}
+
+// CheckMigratable returns a SchemaError for a store that a newer program migrated:
+// migrating it would find nothing to do, and say that all is well.
+func CheckMigratable(have int64, files fs.FS) error {
+	want, err := NewestMigration(files)
+	if err == nil && have > want {
+		return &SchemaError{Have: have, Want: want}
+	}
+	return err
 }
 
 // NewestMigration returns the highest version of a folder migrations of files

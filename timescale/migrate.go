@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"clickgate/aggregate"
+
 	"github.com/cespare/xxhash/v2"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -19,8 +21,16 @@ var migrations embed.FS
 
 // Migrate brings the schema to this version. Of several processes that migrate
 // at once one works and the others wait for it, by a session lock; that needs a
-// connection of its own, so not a pooler in transaction mode.
+// connection of its own, so not a pooler in transaction mode. A schema that a newer
+// program migrated is refused and stays as it is.
 func (s *Store) Migrate(ctx context.Context) error {
+	have, err := s.schemaVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if err := aggregate.CheckMigratable(have, migrations); err != nil {
+		return s.named(err)
+	}
 	if err := s.installExtension(ctx); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"clickgate/aggregate"
+
 	"github.com/pressly/goose/v3"
 )
 
@@ -18,7 +20,8 @@ const migrateTries = 5
 
 // Migrate brings the file to this version. Each migration is one immediate
 // transaction, so of two processes that migrate at once one fails on what the
-// other made, and finds at the next try that nothing is left to do.
+// other made, and finds at the next try that nothing is left to do. A file that a
+// newer program migrated is refused and stays as it is.
 func (s *Store) Migrate(ctx context.Context) error {
 	if s.w == nil {
 		return ErrReadOnly
@@ -26,6 +29,13 @@ func (s *Store) Migrate(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
+	}
+	have, err := s.schemaVersion(ctx)
+	if err != nil {
+		return err
+	}
+	if err := aggregate.CheckMigratable(have, migrations); err != nil {
+		return fmt.Errorf("store file %s: %w", s.path, err)
 	}
 	return s.w.exclusive(ctx, func() error {
 		for try := 1; ; try++ {

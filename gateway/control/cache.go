@@ -57,8 +57,11 @@ func readCache(path string, ring *seal.Ring) (*book, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	var c cacheFile
-	if err := json.Unmarshal(content, &c); err != nil || c.Format != cacheFormat || c.SHA256 != c.sum() {
-		return nil, time.Time{}, errors.New("is damaged or of another version")
+	switch err := json.Unmarshal(content, &c); {
+	case err == nil && c.Format > cacheFormat:
+		return nil, time.Time{}, fmt.Errorf("has format %d, this program knows %d: run the clickgate that wrote it, or let this one read the topic", c.Format, cacheFormat)
+	case err != nil || c.Format != cacheFormat || c.SHA256 != c.sum():
+		return nil, time.Time{}, errors.New("is damaged")
 	}
 	b := newBook(ring)
 	var errs []error

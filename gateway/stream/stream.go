@@ -5,6 +5,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
 	"clickgate/gateway/click"
 
@@ -98,18 +99,28 @@ func NewMark(topic string, partition int32, value []byte) *kgo.Record {
 	}
 }
 
-// ErrKind says that a record carries no kind this version knows.
-var ErrKind = errors.New("record has no known kind header")
+// ErrKind says that a record carries no kind this version knows. An aggregator keeps
+// such a record byte for byte, so nothing is lost by one that is too old.
+var ErrKind = errors.New("record of a kind that this version does not know")
+
+// maxKindShown bounds how much of a strange header an error shows.
+const maxKindShown = 16
 
 // KindOf reads the kind header of a record.
 func KindOf(r *kgo.Record) (Kind, error) {
+	found := "none"
 	for _, h := range r.Headers {
-		if h.Key == HeaderKind && len(h.Value) == 1 {
+		if h.Key != HeaderKind {
+			continue
+		}
+		if len(h.Value) == 1 {
 			switch k := Kind(h.Value[0]); k {
 			case KindClick, KindDeadLetter, KindMark, KindImpression, KindConversion:
 				return k, nil
 			}
 		}
+		found = strconv.QuoteToASCII(string(h.Value[:min(len(h.Value), maxKindShown)]))
 	}
-	return 0, fmt.Errorf("%w (topic %s, partition %d, offset %d)", ErrKind, r.Topic, r.Partition, r.Offset)
+	return 0, fmt.Errorf("%w: found %s, known are c, d and m (topic %s, partition %d, offset %d); if a newer gateway wrote it, "+
+		"upgrade the aggregator, then run `clickgate dlq replay`", ErrKind, found, r.Topic, r.Partition, r.Offset)
 }

@@ -22,6 +22,7 @@ type reader interface {
 	aggregate.VectorReader
 	aggregate.DeadLetters
 	aggregate.Feeds
+	CheckSchema(context.Context) error
 	Close() error
 }
 
@@ -35,7 +36,11 @@ func (s *session) withReports(f func(reader) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(r), r.Close())
+	// Figures of another schema could be wrong without a sign of it.
+	if err = r.CheckSchema(s.ctx); err == nil {
+		err = f(r)
+	}
+	return errors.Join(err, r.Close())
 }
 
 func openReports(ctx context.Context, c *config.Store) (reader, error) {

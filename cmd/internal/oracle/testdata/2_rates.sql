@@ -1,0 +1,186 @@
+-- Features of clicks, part 2 of 5: how often an entity clicks, in the last 10 seconds,
+-- minute and hour, against its own past, and against its peers.
+
+-- One row for each click and entity; e numbers an entity in a pass, n its clicks. A minute
+-- is 12 slots of 5 s.
+CREATE TABLE entity AS
+SELECT row_number() OVER () AS e, pass, kind, name FROM (
+  SELECT DISTINCT pass, 'address' AS kind, ip_key AS name FROM seen WHERE known
+  UNION SELECT pass, 'pair', pair FROM seen WHERE known
+  UNION SELECT pass, 'prefix', prefix FROM seen WHERE known AND ip_prefix <> ''
+  UNION SELECT pass, 'publisher', tenant || char(31) || publisher FROM seen WHERE publisher <> ''
+  UNION SELECT pass, 'campaign', tenant || char(31) || campaign FROM seen WHERE campaign <> '');
+CREATE UNIQUE INDEX entity_name ON entity (pass, kind, name);
+CREATE TABLE event AS
+SELECT e.e, e.pass, e.kind, s.place, s.event_time / 60000000 AS minute, s.event_time / 5000000 AS slot,
+  row_number() OVER (PARTITION BY e.e ORDER BY s.place) AS n
+FROM (
+  SELECT pass, place, event_time, 'address' AS kind, ip_key AS name FROM seen WHERE known
+  UNION ALL SELECT pass, place, event_time, 'pair', pair FROM seen WHERE known
+  UNION ALL SELECT pass, place, event_time, 'prefix', prefix FROM seen WHERE known AND ip_prefix <> ''
+  UNION ALL SELECT pass, place, event_time, 'publisher', tenant || char(31) || publisher FROM seen WHERE publisher <> ''
+  UNION ALL SELECT pass, place, event_time, 'campaign', tenant || char(31) || campaign FROM seen WHERE campaign <> '') s
+JOIN entity e ON e.pass = s.pass AND e.kind = s.kind AND e.name = s.name;
+CREATE UNIQUE INDEX event_n ON event (e, n);
+
+-- current is the entity's newest minute, first its oldest, newest its newest slot. A click
+-- more than 10 minutes ahead is believed when it is the third that agrees: ahead is how
+-- many agree and are not believed yet, about the minute they speak of. One that is 64
+-- minutes behind is not counted. late counts those that came for an earlier minute.
+CREATE TABLE walk AS
+WITH RECURSIVE w(e, n, pass, kind, place, minute, slot, first, current, newest, about, ahead, late, kept) AS (
+  SELECT e, n, pass, kind, place, minute, slot, minute, minute, slot, 0, 0, 0, 1 FROM event WHERE n = 1
+  UNION ALL
+  SELECT e, n, pass, kind, place, minute, slot,
+    CASE WHEN step <> 'unkept' AND minute + 60 >= to_minute THEN min(first, minute) ELSE first END,
+    to_minute, CASE WHEN step <> 'unkept' THEN max(newest, slot) ELSE newest END,
+    CASE WHEN minute <= current + 10 THEN about WHEN agrees THEN max(about, minute) ELSE minute END,
+    CASE WHEN step <> 'unkept' THEN 0 WHEN minute <= current THEN ahead WHEN agrees THEN ahead + 1 ELSE 1 END,
+    late + (step = 'back'), step <> 'unkept'
+  FROM (
+    SELECT *, CASE WHEN step = 'on' THEN minute ELSE current END AS to_minute FROM (
+      SELECT w.e, v.n, w.pass, w.kind, v.place, v.minute, v.slot, w.first, w.current, w.newest, w.about, w.ahead, w.late,
+        w.ahead > 0 AND v.minute BETWEEN w.about - 10 AND w.about + 10 AS agrees,
+        CASE WHEN v.minute > w.current + 10 AND NOT (w.ahead = 2 AND v.minute BETWEEN w.about - 10 AND w.about + 10) THEN 'unkept'
+          WHEN v.minute > w.current THEN 'on'
+          WHEN v.minute + 64 <= w.current THEN 'unkept'
+          WHEN v.minute < w.current THEN 'back' ELSE 'same' END AS step
+      FROM w JOIN event v ON v.e = w.e AND v.n = w.n + 1)))
+SELECT *, min(current - first, 60) AS closed FROM w;
+CREATE UNIQUE INDEX walk_n ON walk (e, n);
+CREATE INDEX walk_minute ON walk (e, minute, n);
+
+-- Counts right after each click. Of the last 16 slots are remembered, back from the newest.
+CREATE TABLE counted AS
+SELECT a.e, a.n, a.pass, a.kind, a.place, a.minute, a.current, a.closed, a.late, a.kept, a.ahead,
+  CASE WHEN a.kept THEN sum(b.minute = a.minute) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_minute,
+  CASE WHEN a.kept THEN max(1, sum(b.slot BETWEEN a.slot - 1 AND a.slot AND b.slot > a.newest - 16)) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_10s,
+  CASE WHEN a.kept THEN max(1, sum(b.slot BETWEEN a.slot - 11 AND a.slot AND b.slot > a.newest - 16)) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_1m,
+  CASE WHEN a.kept THEN sum(b.minute BETWEEN a.current - 59 AND a.current) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_1h
+FROM walk a LEFT JOIN walk b ON a.kept AND b.e = a.e AND b.minute BETWEEN a.current - 63 AND a.current AND b.n <= a.n AND b.kept
+GROUP BY a.e, a.n;
+CREATE UNIQUE INDEX counted_n ON counted (e, n);
+CREATE INDEX counted_place ON counted (pass, kind, place);
+
+-- An entity's own past: its closed minutes of the last hour, quiet ones as 0. It changes
+-- with the minute, and when a click comes for one of them.
+CREATE TABLE version AS
+SELECT row_number() OVER () AS v, e, current, closed, late, min(n) AS n FROM walk WHERE kept AND closed >= 3 GROUP BY e, current, closed, late;
+CREATE UNIQUE INDEX version_of ON version (e, current, closed, late);
+CREATE TABLE busy AS -- the minutes of a past that are not quiet
+SELECT v.v, v.closed, w.minute, count(*) AS clicks
+FROM version v JOIN walk w ON w.e = v.e AND w.kept AND w.minute BETWEEN v.current - v.closed AND v.current - 1 AND w.n <= v.n
+GROUP BY v.v, w.minute;
+-- Where more minutes are quiet than not, median and MAD are 0.
+CREATE TABLE past AS
+WITH RECURSIVE dense AS (SELECT v, closed, count(*) AS minutes FROM busy GROUP BY v HAVING 2 * count(*) >= closed),
+upto(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM upto WHERE i < 60)
+SELECT v, closed, clicks FROM busy WHERE v IN (SELECT v FROM dense)
+UNION ALL
+SELECT v, closed, 0 FROM dense JOIN upto ON i <= closed - minutes;
+-- The middle of n ranked values, or the mean of the two in the middle.
+CREATE TABLE self AS
+WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY v ORDER BY clicks) AS rank FROM past),
+middle AS (SELECT v, avg(clicks) AS median FROM ranked WHERE rank IN ((closed - 1) / 2 + 1, closed / 2 + 1) GROUP BY v),
+away AS (
+  SELECT v, closed, median, abs(clicks - median) AS distance, row_number() OVER (PARTITION BY v ORDER BY abs(clicks - median)) AS rank
+  FROM past JOIN middle USING (v))
+SELECT v, median, avg(distance) AS mad FROM away WHERE rank IN ((closed - 1) / 2 + 1, closed / 2 + 1) GROUP BY v;
+CREATE UNIQUE INDEX self_v ON self (v);
+
+-- The peers' clock moves to a minute when the 20th entity arrives in it; then the three
+-- minutes before it become the baseline. Arrivals more than 10 minutes ahead of the clock
+-- set it anew when 20 in a row agree, and nobody came for the time before; then there is
+-- no baseline. near says that the clock takes a click for the histogram of its minute.
+CREATE TABLE arrived AS
+SELECT pass, kind, place, e, minute, kept AND in_minute = 1 AS arrives,
+  row_number() OVER (PARTITION BY pass, kind ORDER BY place) AS i,
+  CASE WHEN kept AND in_minute = 1 THEN row_number() OVER (PARTITION BY pass, kind, minute, kept AND in_minute = 1 ORDER BY place) END AS nth
+FROM counted WHERE kind IN ('address', 'pair', 'prefix');
+CREATE UNIQUE INDEX arrived_i ON arrived (pass, kind, i);
+CREATE TABLE clock AS
+WITH RECURSIVE c(pass, kind, i, place, e, minute, clock, claims, claimed, near, moves) AS (
+  SELECT DISTINCT pass, kind, 0, 0, 0, 0, 0, 0, 0, 0, '' FROM arrived
+  UNION ALL
+  SELECT pass, kind, i, place, e, minute,
+    CASE WHEN step = 'claim' AND claims + 1 >= 20 AND agrees THEN max(claimed, minute) WHEN step = 'arrival' AND nth >= 20 THEN minute ELSE clock END,
+    CASE WHEN step <> 'claim' THEN claims WHEN NOT agrees THEN 1 WHEN claims + 1 >= 20 THEN 0 ELSE claims + 1 END,
+    CASE WHEN step <> 'claim' THEN claimed WHEN agrees THEN max(claimed, minute) ELSE minute END,
+    near, CASE WHEN step = 'claim' AND claims + 1 >= 20 AND agrees THEN 'anew' WHEN step = 'arrival' AND nth >= 20 THEN 'on' ELSE '' END
+  FROM (
+    SELECT *, claims > 0 AND minute BETWEEN claimed - 10 AND claimed + 10 AS agrees,
+      CASE WHEN NOT arrives OR clock > 0 AND minute <= clock THEN '' WHEN clock = 0 OR minute > clock + 10 THEN 'claim' ELSE 'arrival' END AS step
+    FROM (
+      SELECT c.pass, c.kind, a.i, a.place, a.e, a.minute, a.arrives, a.nth, c.clock, c.claimed, c.clock > 0 AND a.minute BETWEEN c.clock - 10 AND c.clock + 10 AS near,
+        CASE WHEN c.clock > 0 AND a.minute BETWEEN c.clock - 10 AND c.clock + 10 THEN 0 ELSE c.claims END AS claims
+      FROM c JOIN arrived a ON a.pass = c.pass AND a.kind = c.kind AND a.i = c.i + 1)))
+SELECT * FROM c WHERE i > 0;
+CREATE INDEX clock_moves ON clock (pass, kind, moves, place);
+CREATE INDEX clock_minute ON clock (pass, kind, minute);
+
+-- Up to 63 clicks have a bin of their own; from there on eight bins an octave, and a count
+-- is the middle of its bin. exact is 0 where clicks came before the clock took them: what
+-- of their minute is in the histogram depends on how entities are scattered over it.
+CREATE TABLE published AS
+WITH minutes AS (
+  SELECT m.pass, m.kind, m.minute, m.place, k.e, count(*) AS clicks, min(k.near) AS exact,
+    max(k.near AND a.arrives) AS counted
+  FROM clock m JOIN clock k ON k.pass = m.pass AND k.kind = m.kind AND k.minute BETWEEN m.minute - 3 AND m.minute - 1 AND k.place <= m.place
+  JOIN arrived a ON a.pass = k.pass AND a.kind = k.kind AND a.i = k.i
+  JOIN walk w ON w.e = k.e AND w.place = k.place AND w.kept
+  WHERE m.moves = 'on' GROUP BY m.pass, m.kind, m.minute, m.place, k.e, k.minute),
+binned AS (
+  SELECT pass, kind, minute, place, exact, CASE WHEN clicks < 64 THEN clicks ELSE clicks / width * width + width / 2 END AS clicks
+  FROM (SELECT *, CASE WHEN clicks < 128 THEN 8 WHEN clicks < 256 THEN 16 WHEN clicks < 512 THEN 32 ELSE 64 END AS width FROM minutes WHERE counted)),
+value AS (
+  SELECT *, row_number() OVER (PARTITION BY pass, kind, place ORDER BY clicks) AS rank, count(*) OVER (PARTITION BY pass, kind, place) AS keys FROM binned),
+inexact AS (SELECT pass, kind, place, min(exact) AS exact FROM minutes GROUP BY pass, kind, place),
+median AS (SELECT pass, kind, place, clicks AS median FROM value WHERE rank = (keys + 1) / 2),
+away AS (
+  SELECT pass, kind, minute, place, keys, median, abs(clicks - median) AS distance,
+    row_number() OVER (PARTITION BY pass, kind, place ORDER BY abs(clicks - median)) AS rank
+  FROM value JOIN median USING (pass, kind, place))
+SELECT a.pass, a.kind, a.minute, a.place, a.median, a.distance AS mad, i.exact
+FROM away a JOIN inexact i USING (pass, kind, place) WHERE a.rank = (a.keys + 1) / 2 AND a.keys >= 20;
+
+-- A baseline falls at once, and rises with a level of its own: by 1/8 click a minute, or
+-- by a 64th where that is more; 2 clicks above the level are believed as they are. In
+-- 32ths of a median and 64ths of a MAD, as whole numbers.
+CREATE TABLE spell AS -- baselines since the clock was last set anew
+SELECT p.*, row_number() OVER (PARTITION BY p.pass, p.kind ORDER BY p.place) AS i,
+  (SELECT count(*) FROM clock c WHERE c.pass = p.pass AND c.kind = p.kind AND c.moves = 'anew' AND c.place < p.place) AS spell
+FROM published p;
+CREATE UNIQUE INDEX spell_i ON spell (pass, kind, i);
+CREATE TABLE peers AS
+WITH RECURSIVE level(pass, kind, i, spell, minute, place, exact, median, mad, m, d) AS (
+  SELECT pass, kind, i, spell, minute, place, exact, 1.0 * median, 1.0 * mad, CAST(median * 32 AS INTEGER), CAST(mad * 64 AS INTEGER) FROM spell WHERE i = 1
+  UNION ALL
+  SELECT pass, kind, i, spell, minute, place, exact,
+    CASE WHEN fresh THEN median ELSE min(median, (min(m, median * 32) / 16 + 4) / 2.0) END,
+    CASE WHEN fresh THEN mad ELSE min(mad, (min(d, mad * 64) / 16 + 8) / 4.0) END,
+    CASE WHEN fresh THEN median * 32 ELSE min(m, median * 32) END, CASE WHEN fresh THEN mad * 64 ELSE min(d, mad * 64) END
+  FROM (
+    SELECT s.pass, s.kind, s.i, s.spell, s.minute, s.place, s.exact, s.median, s.mad, s.spell <> l.spell AS fresh,
+      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.m UNION ALL SELECT k + 1, x + max(x / 64, 4) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r) AS m,
+      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.d UNION ALL SELECT k + 1, x + max(x / 64, 8) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r) AS d
+    FROM level l JOIN spell s ON s.pass = l.pass AND s.kind = l.kind AND s.i = l.i + 1))
+SELECT pass, kind, place, 1 AS known, exact, median, mad FROM level
+UNION ALL
+SELECT pass, kind, place, 0, 1, NULL, NULL FROM clock WHERE moves = 'anew';
+CREATE INDEX peers_place ON peers (pass, kind, place);
+
+-- z = (count - median) / max(1.4826 MAD, sqrt(max(median, 1))), never below 0, at most a
+-- million. The count is the larger of the minute so far and the last 60 seconds.
+CREATE TABLE rates AS
+WITH joined AS (
+  SELECT c.*, CASE WHEN c.kept THEN max(c.in_minute, c.in_1m) ELSE c.in_minute END AS busiest,
+    NOT c.kept AND c.minute - c.current > 30 AS silence,
+    (c.kept OR c.minute > c.current) AND (c.closed >= 3 OR NOT c.kept AND c.minute - c.current > 30) AS has_self,
+    v.v, (SELECT p.rowid FROM peers p WHERE p.pass = c.pass AND p.kind = c.kind AND p.place <= c.place ORDER BY p.place DESC LIMIT 1) AS baseline
+  FROM counted c LEFT JOIN version v ON v.e = c.e AND v.current = c.current AND v.closed = c.closed AND v.late = c.late)
+SELECT j.pass, j.kind, j.place, j.in_10s, j.in_1m, j.in_1h, j.closed, j.has_self, coalesce(p.known, 0) AS has_peers, coalesce(p.exact, 1) AS peers_exact,
+  CASE WHEN NOT has_self THEN 0.0 WHEN silence THEN 1.0 * busiest
+    ELSE min(1e6, max(0.0, (busiest - coalesce(s.median, 0)) / max(1.4826 * coalesce(s.mad, 0), sqrt(max(coalesce(s.median, 0), 1))))) END AS z_self,
+  CASE WHEN coalesce(p.known, 0) THEN min(1e6, max(0.0, (busiest - p.median) / max(1.4826 * p.mad, sqrt(max(p.median, 1))))) ELSE 0.0 END AS z_peers
+FROM joined j LEFT JOIN self s ON s.v = j.v LEFT JOIN peers p ON p.rowid = j.baseline;
+CREATE UNIQUE INDEX rates_place ON rates (pass, kind, place);

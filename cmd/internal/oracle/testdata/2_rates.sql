@@ -31,34 +31,45 @@ CREATE TABLE walk AS
 WITH RECURSIVE w(e, n, pass, kind, place, minute, slot, first, current, newest, about, ahead, late, kept) AS (
   SELECT e, n, pass, kind, place, minute, slot, minute, minute, slot, 0, 0, 0, 1 FROM event WHERE n = 1
   UNION ALL
-  SELECT e, n, pass, kind, place, minute, slot,
-    CASE WHEN step <> 'unkept' AND minute + 60 >= to_minute THEN min(first, minute) ELSE first END,
-    to_minute, CASE WHEN step <> 'unkept' THEN max(newest, slot) ELSE newest END,
-    CASE WHEN minute <= current + 10 THEN about WHEN agrees THEN max(about, minute) ELSE minute END,
-    CASE WHEN step <> 'unkept' THEN 0 WHEN minute <= current THEN ahead WHEN agrees THEN ahead + 1 ELSE 1 END,
-    late + (step = 'back'), step <> 'unkept'
-  FROM (
-    SELECT *, CASE WHEN step = 'on' THEN minute ELSE current END AS to_minute FROM (
-      SELECT w.e, v.n, w.pass, w.kind, v.place, v.minute, v.slot, w.first, w.current, w.newest, w.about, w.ahead, w.late,
-        w.ahead > 0 AND v.minute BETWEEN w.about - 10 AND w.about + 10 AS agrees,
-        CASE WHEN v.minute > w.current + 10 AND NOT (w.ahead = 2 AND v.minute BETWEEN w.about - 10 AND w.about + 10) THEN 'unkept'
-          WHEN v.minute > w.current THEN 'on'
-          WHEN v.minute + 64 <= w.current THEN 'unkept'
-          WHEN v.minute < w.current THEN 'back' ELSE 'same' END AS step
-      FROM w JOIN event v ON v.e = w.e AND v.n = w.n + 1)))
+  SELECT v.e, v.n, v.pass, v.kind, v.place, v.minute, v.slot,
+    CASE WHEN v.minute + 60 >= w.current AND (v.minute <= w.current + 10 OR w.ahead = 2 AND v.minute BETWEEN w.about - 10 AND w.about + 10) THEN min(w.first, v.minute) ELSE w.first END,
+    CASE WHEN v.minute <= w.current + 10 OR w.ahead = 2 AND v.minute BETWEEN w.about - 10 AND w.about + 10 THEN max(w.current, v.minute) ELSE w.current END,
+    CASE WHEN v.minute + 64 > w.current AND (v.minute <= w.current + 10 OR w.ahead = 2 AND v.minute BETWEEN w.about - 10 AND w.about + 10) THEN max(w.newest, v.slot) ELSE w.newest END,
+    CASE WHEN v.minute <= w.current + 10 THEN w.about WHEN w.ahead > 0 AND v.minute BETWEEN w.about - 10 AND w.about + 10 THEN max(w.about, v.minute) ELSE v.minute END,
+    CASE WHEN v.minute + 64 <= w.current THEN w.ahead WHEN v.minute <= w.current + 10 THEN 0
+      WHEN w.ahead > 0 AND v.minute BETWEEN w.about - 10 AND w.about + 10 THEN (w.ahead + 1) % 3 ELSE 1 END,
+    w.late + (v.minute < w.current AND v.minute + 64 > w.current),
+    v.minute + 64 > w.current AND (v.minute <= w.current + 10 OR w.ahead = 2 AND v.minute BETWEEN w.about - 10 AND w.about + 10)
+  FROM w JOIN event v ON v.e = w.e AND v.n = w.n + 1)
 SELECT *, min(current - first, 60) AS closed FROM w;
 CREATE UNIQUE INDEX walk_n ON walk (e, n);
 CREATE INDEX walk_minute ON walk (e, minute, n);
 
+CREATE INDEX walk_slot ON walk (e, slot, n);
+CREATE INDEX walk_current ON walk (e, current, n);
+
 -- Counts right after each click. Of the last 16 slots are remembered, back from the newest.
+-- For an hour a click counts until the entity's newest minute is 60 minutes on.
+CREATE TABLE within AS
+WITH change AS (
+  SELECT e, n, 1 AS one FROM walk WHERE kept
+  UNION ALL
+  SELECT e, max(n, leaves), -1 FROM (
+    SELECT e, n, (SELECT x.n FROM walk x WHERE x.e = w.e AND x.current >= w.minute + 60 ORDER BY x.current, x.n LIMIT 1) AS leaves FROM walk w WHERE kept)
+  WHERE leaves IS NOT NULL)
+SELECT DISTINCT e, n, sum(one) OVER (PARTITION BY e ORDER BY n) AS clicks FROM change;
+CREATE UNIQUE INDEX within_n ON within (e, n);
 CREATE TABLE counted AS
+WITH minutes AS (SELECT e, n, row_number() OVER (PARTITION BY e, minute ORDER BY n) AS clicks FROM walk WHERE kept),
+slots AS (
+  SELECT a.e, a.n, sum(b.slot >= a.slot - 1) AS in_10s, count(*) AS in_1m
+  FROM walk a JOIN walk b ON b.e = a.e AND b.slot BETWEEN max(a.slot - 11, a.newest - 15) AND a.slot AND b.n <= a.n AND b.kept WHERE a.kept GROUP BY a.e, a.n)
 SELECT a.e, a.n, a.pass, a.kind, a.place, a.minute, a.current, a.closed, a.late, a.kept, a.ahead,
-  CASE WHEN a.kept THEN sum(b.minute = a.minute) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_minute,
-  CASE WHEN a.kept THEN max(1, sum(b.slot BETWEEN a.slot - 1 AND a.slot AND b.slot > a.newest - 16)) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_10s,
-  CASE WHEN a.kept THEN max(1, sum(b.slot BETWEEN a.slot - 11 AND a.slot AND b.slot > a.newest - 16)) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_1m,
-  CASE WHEN a.kept THEN sum(b.minute BETWEEN a.current - 59 AND a.current) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_1h
-FROM walk a LEFT JOIN walk b ON a.kept AND b.e = a.e AND b.minute BETWEEN a.current - 63 AND a.current AND b.n <= a.n AND b.kept
-GROUP BY a.e, a.n;
+  CASE WHEN a.kept THEN m.clicks WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_minute,
+  CASE WHEN a.kept THEN max(1, coalesce(s.in_10s, 0)) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_10s,
+  CASE WHEN a.kept THEN max(1, coalesce(s.in_1m, 0)) WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_1m,
+  CASE WHEN a.kept THEN h.clicks WHEN a.minute > a.current THEN a.ahead ELSE 0 END AS in_1h
+FROM walk a LEFT JOIN minutes m ON m.e = a.e AND m.n = a.n LEFT JOIN slots s ON s.e = a.e AND s.n = a.n LEFT JOIN within h ON h.e = a.e AND h.n = a.n;
 CREATE UNIQUE INDEX counted_n ON counted (e, n);
 CREATE INDEX counted_place ON counted (pass, kind, place);
 
@@ -81,11 +92,9 @@ SELECT v, closed, 0 FROM dense JOIN upto ON i <= closed - minutes;
 -- The middle of n ranked values, or the mean of the two in the middle.
 CREATE TABLE self AS
 WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY v ORDER BY clicks) AS rank FROM past),
-middle AS (SELECT v, avg(clicks) AS median FROM ranked WHERE rank IN ((closed - 1) / 2 + 1, closed / 2 + 1) GROUP BY v),
-away AS (
-  SELECT v, closed, median, abs(clicks - median) AS distance, row_number() OVER (PARTITION BY v ORDER BY abs(clicks - median)) AS rank
-  FROM past JOIN middle USING (v))
-SELECT v, median, avg(distance) AS mad FROM away WHERE rank IN ((closed - 1) / 2 + 1, closed / 2 + 1) GROUP BY v;
+middle AS (SELECT *, avg(CASE WHEN rank IN ((closed - 1) / 2 + 1, closed / 2 + 1) THEN clicks END) OVER (PARTITION BY v) AS median FROM ranked),
+away AS (SELECT *, abs(clicks - median) AS distance, row_number() OVER (PARTITION BY v ORDER BY abs(clicks - median)) AS far FROM middle)
+SELECT v, median, avg(distance) AS mad FROM away WHERE far IN ((closed - 1) / 2 + 1, closed / 2 + 1) GROUP BY v;
 CREATE UNIQUE INDEX self_v ON self (v);
 
 -- The peers' clock moves to a minute when the 20th entity arrives in it; then the three
@@ -102,18 +111,20 @@ CREATE TABLE clock AS
 WITH RECURSIVE c(pass, kind, i, place, e, minute, clock, claims, claimed, near, moves) AS (
   SELECT DISTINCT pass, kind, 0, 0, 0, 0, 0, 0, 0, 0, '' FROM arrived
   UNION ALL
-  SELECT pass, kind, i, place, e, minute,
-    CASE WHEN step = 'claim' AND claims + 1 >= 20 AND agrees THEN max(claimed, minute) WHEN step = 'arrival' AND nth >= 20 THEN minute ELSE clock END,
-    CASE WHEN step <> 'claim' THEN claims WHEN NOT agrees THEN 1 WHEN claims + 1 >= 20 THEN 0 ELSE claims + 1 END,
-    CASE WHEN step <> 'claim' THEN claimed WHEN agrees THEN max(claimed, minute) ELSE minute END,
-    near, CASE WHEN step = 'claim' AND claims + 1 >= 20 AND agrees THEN 'anew' WHEN step = 'arrival' AND nth >= 20 THEN 'on' ELSE '' END
-  FROM (
-    SELECT *, claims > 0 AND minute BETWEEN claimed - 10 AND claimed + 10 AS agrees,
-      CASE WHEN NOT arrives OR clock > 0 AND minute <= clock THEN '' WHEN clock = 0 OR minute > clock + 10 THEN 'claim' ELSE 'arrival' END AS step
-    FROM (
-      SELECT c.pass, c.kind, a.i, a.place, a.e, a.minute, a.arrives, a.nth, c.clock, c.claimed, c.clock > 0 AND a.minute BETWEEN c.clock - 10 AND c.clock + 10 AS near,
-        CASE WHEN c.clock > 0 AND a.minute BETWEEN c.clock - 10 AND c.clock + 10 THEN 0 ELSE c.claims END AS claims
-      FROM c JOIN arrived a ON a.pass = c.pass AND a.kind = c.kind AND a.i = c.i + 1)))
+  SELECT a.pass, a.kind, a.i, a.place, a.e, a.minute,
+    CASE WHEN NOT a.arrives THEN c.clock
+      WHEN (c.clock = 0 OR a.minute > c.clock + 10) AND c.claims >= 19 AND a.minute BETWEEN c.claimed - 10 AND c.claimed + 10 THEN max(c.claimed, a.minute)
+      WHEN c.clock > 0 AND a.minute BETWEEN c.clock + 1 AND c.clock + 10 AND a.nth >= 20 THEN a.minute ELSE c.clock END,
+    CASE WHEN c.clock > 0 AND a.minute BETWEEN c.clock - 10 AND c.clock + 10 THEN 0
+      WHEN NOT a.arrives OR c.clock > 0 AND a.minute <= c.clock THEN c.claims
+      WHEN c.claims > 0 AND a.minute BETWEEN c.claimed - 10 AND c.claimed + 10 THEN (c.claims + 1) % 20 ELSE 1 END,
+    CASE WHEN NOT a.arrives OR c.clock > 0 AND a.minute <= c.clock + 10 THEN c.claimed
+      WHEN c.claims > 0 AND a.minute BETWEEN c.claimed - 10 AND c.claimed + 10 THEN max(c.claimed, a.minute) ELSE a.minute END,
+    c.clock > 0 AND a.minute BETWEEN c.clock - 10 AND c.clock + 10,
+    CASE WHEN NOT a.arrives THEN ''
+      WHEN (c.clock = 0 OR a.minute > c.clock + 10) AND c.claims >= 19 AND a.minute BETWEEN c.claimed - 10 AND c.claimed + 10 THEN 'anew'
+      WHEN c.clock > 0 AND a.minute BETWEEN c.clock + 1 AND c.clock + 10 AND a.nth >= 20 THEN 'on' ELSE '' END
+  FROM c JOIN arrived a ON a.pass = c.pass AND a.kind = c.kind AND a.i = c.i + 1)
 SELECT * FROM c WHERE i > 0;
 CREATE INDEX clock_moves ON clock (pass, kind, moves, place);
 CREATE INDEX clock_minute ON clock (pass, kind, minute);
@@ -122,26 +133,22 @@ CREATE INDEX clock_minute ON clock (pass, kind, minute);
 -- is the middle of its bin. exact is 0 where clicks came before the clock took them: what
 -- of their minute is in the histogram depends on how entities are scattered over it.
 CREATE TABLE published AS
-WITH minutes AS (
-  SELECT m.pass, m.kind, m.minute, m.place, k.e, count(*) AS clicks, min(k.near) AS exact,
-    max(k.near AND a.arrives) AS counted
+WITH minutes AS MATERIALIZED (
+  SELECT m.pass, m.kind, m.minute, m.place, k.e, count(*) AS clicks, max(k.near AND a.arrives) AS counted, min(min(k.near)) OVER (PARTITION BY m.pass, m.kind, m.place) AS exact_all
   FROM clock m JOIN clock k ON k.pass = m.pass AND k.kind = m.kind AND k.minute BETWEEN m.minute - 3 AND m.minute - 1 AND k.place <= m.place
   JOIN arrived a ON a.pass = k.pass AND a.kind = k.kind AND a.i = k.i
   JOIN walk w ON w.e = k.e AND w.place = k.place AND w.kept
   WHERE m.moves = 'on' GROUP BY m.pass, m.kind, m.minute, m.place, k.e, k.minute),
 binned AS (
-  SELECT pass, kind, minute, place, exact, CASE WHEN clicks < 64 THEN clicks ELSE clicks / width * width + width / 2 END AS clicks
+  SELECT pass, kind, minute, place, exact_all AS exact, CASE WHEN clicks < 64 THEN clicks ELSE clicks / width * width + width / 2 END AS clicks
   FROM (SELECT *, CASE WHEN clicks < 128 THEN 8 WHEN clicks < 256 THEN 16 WHEN clicks < 512 THEN 32 ELSE 64 END AS width FROM minutes WHERE counted)),
 value AS (
   SELECT *, row_number() OVER (PARTITION BY pass, kind, place ORDER BY clicks) AS rank, count(*) OVER (PARTITION BY pass, kind, place) AS keys FROM binned),
-inexact AS (SELECT pass, kind, place, min(exact) AS exact FROM minutes GROUP BY pass, kind, place),
-median AS (SELECT pass, kind, place, clicks AS median FROM value WHERE rank = (keys + 1) / 2),
-away AS (
-  SELECT pass, kind, minute, place, keys, median, abs(clicks - median) AS distance,
-    row_number() OVER (PARTITION BY pass, kind, place ORDER BY abs(clicks - median)) AS rank
-  FROM value JOIN median USING (pass, kind, place))
-SELECT a.pass, a.kind, a.minute, a.place, a.median, a.distance AS mad, i.exact
-FROM away a JOIN inexact i USING (pass, kind, place) WHERE a.rank = (a.keys + 1) / 2 AND a.keys >= 20;
+middle AS (SELECT *, max(CASE WHEN rank = (keys + 1) / 2 THEN clicks END) OVER (PARTITION BY pass, kind, place) AS median, min(exact) OVER (PARTITION BY pass, kind, place) AS sound FROM value),
+away AS (SELECT *, abs(clicks - median) AS distance, row_number() OVER (PARTITION BY pass, kind, place ORDER BY abs(clicks - median)) AS far FROM middle)
+SELECT pass, kind, minute, place, median, distance AS mad,
+  sound AS exact
+FROM away WHERE far = (keys + 1) / 2 AND keys >= 20;
 
 -- A baseline falls at once, and rises with a level of its own: by 1/8 click a minute, or
 -- by a 64th where that is more; 2 clicks above the level are believed as they are. In
@@ -153,18 +160,15 @@ FROM published p;
 CREATE UNIQUE INDEX spell_i ON spell (pass, kind, i);
 CREATE TABLE peers AS
 WITH RECURSIVE level(pass, kind, i, spell, minute, place, exact, median, mad, m, d) AS (
-  SELECT pass, kind, i, spell, minute, place, exact, 1.0 * median, 1.0 * mad, CAST(median * 32 AS INTEGER), CAST(mad * 64 AS INTEGER) FROM spell WHERE i = 1
+  SELECT pass, kind, i, spell, minute, place, exact, median, mad, median * 32, mad * 64 FROM spell WHERE i = 1
   UNION ALL
-  SELECT pass, kind, i, spell, minute, place, exact,
-    CASE WHEN fresh THEN median ELSE min(median, (min(m, median * 32) / 16 + 4) / 2.0) END,
-    CASE WHEN fresh THEN mad ELSE min(mad, (min(d, mad * 64) / 16 + 8) / 4.0) END,
-    CASE WHEN fresh THEN median * 32 ELSE min(m, median * 32) END, CASE WHEN fresh THEN mad * 64 ELSE min(d, mad * 64) END
-  FROM (
-    SELECT s.pass, s.kind, s.i, s.spell, s.minute, s.place, s.exact, s.median, s.mad, s.spell <> l.spell AS fresh,
-      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.m UNION ALL SELECT k + 1, x + max(x / 64, 4) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r) AS m,
-      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.d UNION ALL SELECT k + 1, x + max(x / 64, 8) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r) AS d
-    FROM level l JOIN spell s ON s.pass = l.pass AND s.kind = l.kind AND s.i = l.i + 1))
-SELECT pass, kind, place, 1 AS known, exact, median, mad FROM level
+  SELECT s.pass, s.kind, s.i, s.spell, s.minute, s.place, s.exact, s.median, s.mad,
+    CASE WHEN s.spell <> l.spell THEN s.median * 32 ELSE min(s.median * 32,
+      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.m UNION ALL SELECT k + 1, x + max(x / 64, 4) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r)) END,
+    CASE WHEN s.spell <> l.spell THEN s.mad * 64 ELSE min(s.mad * 64,
+      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.d UNION ALL SELECT k + 1, x + max(x / 64, 8) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r)) END
+  FROM level l JOIN spell s ON s.pass = l.pass AND s.kind = l.kind AND s.i = l.i + 1)
+SELECT pass, kind, place, 1 AS known, exact, min(median, (m / 16 + 4) / 2.0) AS median, min(mad, (d / 16 + 8) / 4.0) AS mad FROM level
 UNION ALL
 SELECT pass, kind, place, 0, 1, NULL, NULL FROM clock WHERE moves = 'anew';
 CREATE INDEX peers_place ON peers (pass, kind, place);

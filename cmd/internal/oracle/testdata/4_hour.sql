@@ -21,10 +21,9 @@ CREATE TABLE own AS
 WITH RECURSIVE w(pass, pair, n, place, opportunity, last, own, again, pressed) AS (
   SELECT pass, pair, n, place, opportunity, event_time, 1, 0, 0 FROM pair_step WHERE n = 1
   UNION ALL
-  SELECT pass, pair, n, place, opportunity, CASE WHEN again THEN last ELSE event_time END, own + NOT again, again, CASE WHEN again THEN pressed + 1 ELSE 0 END
-  FROM (SELECT w.pass, w.pair, s.n, s.place, s.opportunity, s.event_time, w.last, w.own, w.pressed,
-      s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000) AS again
-    FROM w JOIN pair_step s ON s.pass = w.pass AND s.pair = w.pair AND s.n = w.n + 1))
+  SELECT s.pass, s.pair, s.n, s.place, s.opportunity, CASE WHEN s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000) THEN w.last ELSE s.event_time END,
+    w.own + (NOT (s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000))), s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000), CASE WHEN s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000) THEN w.pressed + 1 ELSE 0 END
+  FROM w JOIN pair_step s ON s.pass = w.pass AND s.pair = w.pair AND s.n = w.n + 1)
 SELECT w.pass, w.place, w.own AS pair_n, NOT again AS own, pressed = 1 AS twice, l.pair, l.ip_key, l.agent_key, l.target, l.hour, l.event_time,
   l.publisher, l.campaign, l.fingerprint, l.agent_key || ' ' || l.fingerprint AS finger, l.ranges & 14 <> 0 AS shared, l.token_age, l.headers & 14 <> 0 AS odd
 FROM w JOIN headed l ON l.pass = w.pass AND l.place = w.place;
@@ -166,12 +165,10 @@ JOIN ranked o ON o.pass = r.pass AND o.kind = r.kind AND o.scope <> r.scope
 LEFT JOIN grouped g ON g.pass = o.pass AND g.kind = o.kind AND g.scope = o.scope AND g.finger = f.finger, policy
 WHERE f.now >= group_clicks;
 CREATE TABLE usual AS
-WITH r AS (SELECT *, row_number() OVER (PARTITION BY pass, kind, what ORDER BY value) AS rank, count(*) OVER (PARTITION BY pass, kind, what) AS n FROM value),
-middle AS (SELECT pass, kind, what, n, avg(value) AS median FROM r WHERE rank IN ((n - 1) / 2 + 1, n / 2 + 1) GROUP BY pass, kind, what),
-away AS (
-  SELECT v.pass, v.kind, v.what, n, median, abs(value - median) AS distance, row_number() OVER (PARTITION BY v.pass, v.kind, v.what ORDER BY abs(value - median)) AS rank
-  FROM value v JOIN middle USING (pass, kind, what))
-SELECT pass, kind, what, n, median, avg(distance) AS mad FROM away WHERE rank IN ((n - 1) / 2 + 1, n / 2 + 1) GROUP BY pass, kind, what;
+WITH ranked_value AS (SELECT *, row_number() OVER (PARTITION BY pass, kind, what ORDER BY value) AS rank, count(*) OVER (PARTITION BY pass, kind, what) AS n FROM value),
+middle AS (SELECT *, avg(CASE WHEN rank IN ((n - 1) / 2 + 1, n / 2 + 1) THEN value END) OVER (PARTITION BY pass, kind, what) AS median FROM ranked_value),
+away AS (SELECT *, abs(value - median) AS distance, row_number() OVER (PARTITION BY pass, kind, what ORDER BY abs(value - median)) AS far FROM middle)
+SELECT pass, kind, what, n, median, avg(distance) AS mad FROM away WHERE far IN ((n - 1) / 2 + 1, n / 2 + 1) GROUP BY pass, kind, what;
 CREATE UNIQUE INDEX usual_what ON usual (pass, kind, what);
 CREATE TABLE peer_kinds AS SELECT pass, kind, count(*) AS n FROM ranked GROUP BY pass, kind HAVING count(*) >= 5;
 

@@ -96,6 +96,9 @@ func (m *trouble) send(c *fraudrange.Click) {
 		c.Agent = "Mozilla/5.0 (Windows NT 10.0; Win64) (X11; Linux)" + c.Agent[min(len(c.Agent), 60):]
 	}
 	if m.one(50) {
+		c.Agent, c.Language = []string{"curl/8.9.1", "", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/128.0.0.0 Safari/537.36"}[m.IntN(3)], ""
+	}
+	if m.one(50) {
 		c.Publisher, c.Placement = "", ""
 	}
 	if m.one(50) {

@@ -8,14 +8,14 @@
 --            has an oracle of its own, cmd/clickgate/testdata/replay_givt.sh
 --   click    the store's rows, by the columns of its table clicks; late is 1 of those in
 --            late_clicks
---   pass     the passes of closing: one for each unit (tenant, source, hour), and one more
---            when late clicks are worked off
+--   pass     0 for the gateway, and the passes of closing: one for each unit (tenant, source,
+--            hour), and one more when late clicks are worked off
 --   cell     for agents, targets and addresses, the cell of a sketch into which each
 --            falls. A hash is no rule, and SQL has none.
 --
 -- The result is table features, one row for each click and pass, with a column for each
--- slot of the vector, by its name in scoring.Slots. Pass 0 is the gateway: all requests
--- in order of arrival. The others are the second pass: the clicks of a source in one
+-- slot of the vector, by its name in scoring.Slots. The gateway sees all requests in order
+-- of arrival. The passes are the second pass: the clicks of a source in one
 -- hour and in the hour before, by event time.
 
 CREATE TABLE policy AS SELECT
@@ -29,12 +29,12 @@ CREATE UNIQUE INDEX request_event ON request (event, nth);
 CREATE TABLE seen AS
 WITH placed AS (
   SELECT 0 AS pass, arrival AS place, event, 1 AS judged, tenant, source, event_time, ip_key, agent_key, ip_prefix, publisher, campaign, placement, click_id, flags, arrival
-  FROM request
+  FROM request WHERE EXISTS (SELECT 1 FROM pass WHERE pass = 0)
   UNION ALL
   SELECT p.pass, row_number() OVER (PARTITION BY p.pass ORDER BY c.event_time, c.event), c.event, c.event_time / 3600000000 = p.hour,
     c.tenant, c.source, c.event_time, c.ip_key, c.agent_key, c.ip_prefix, c.publisher, c.campaign, c.placement, c.click_id, c.flags, r.arrival
   FROM pass p
-  JOIN click c ON c.tenant = p.tenant AND c.source = p.source AND c.event_time / 3600000000 BETWEEN p.hour - 1 AND p.hour
+  JOIN click c ON p.pass > 0 AND c.tenant = p.tenant AND c.source = p.source AND c.event_time / 3600000000 BETWEEN p.hour - 1 AND p.hour
     AND (c.late = 0 OR p.late = 1 AND c.round = p.round AND c.event_time / 3600000000 = p.hour)
   JOIN request r ON r.event = c.event AND r.nth = 1)
 SELECT p.pass, p.place, p.event, p.judged, p.tenant, p.event_time, p.event_time / 3600000000 AS hour, p.ip_key, p.agent_key,

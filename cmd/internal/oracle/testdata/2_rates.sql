@@ -78,23 +78,24 @@ CREATE INDEX counted_place ON counted (pass, kind, place);
 CREATE TABLE version AS
 SELECT row_number() OVER () AS v, e, current, closed, late, min(n) AS n FROM walk WHERE kept AND closed >= 3 GROUP BY e, current, closed, late;
 CREATE UNIQUE INDEX version_of ON version (e, current, closed, late);
-CREATE TABLE busy AS -- the minutes of a past that are not quiet
-SELECT v.v, v.closed, w.minute, count(*) AS clicks
-FROM version v JOIN walk w ON w.e = v.e AND w.kept AND w.minute BETWEEN v.current - v.closed AND v.current - 1 AND w.n <= v.n
-GROUP BY v.v, w.minute;
--- Where more minutes are quiet than not, median and MAD are 0.
-CREATE TABLE past AS
-WITH RECURSIVE dense AS (SELECT v, closed, count(*) AS minutes FROM busy GROUP BY v HAVING 2 * count(*) >= closed),
-upto(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM upto WHERE i < 60)
-SELECT v, closed, clicks FROM busy WHERE v IN (SELECT v FROM dense)
+CREATE TABLE minute_total AS SELECT e, minute, count(*) AS clicks, sum(minute < current) AS back FROM walk WHERE kept GROUP BY e, minute;
+CREATE UNIQUE INDEX minute_total_of ON minute_total (e, minute);
+CREATE TABLE past AS -- in how many closed minutes of a past there were so many clicks
+WITH busy AS (
+  SELECT v.v, v.closed, m.clicks - CASE WHEN m.back = 0 THEN 0 ELSE (SELECT count(*) FROM walk w WHERE w.e = v.e AND w.minute = m.minute AND w.n > v.n AND w.kept) END AS clicks
+  FROM version v JOIN minute_total m ON m.e = v.e AND m.minute BETWEEN v.current - v.closed AND v.current - 1),
+often AS (SELECT v, closed, clicks, count(*) AS minutes FROM busy WHERE clicks > 0 GROUP BY v, clicks)
+SELECT * FROM often
 UNION ALL
-SELECT v, closed, 0 FROM dense JOIN upto ON i <= closed - minutes;
--- The middle of n ranked values, or the mean of the two in the middle.
+SELECT v, closed, 0, closed - sum(minutes) FROM often GROUP BY v HAVING sum(minutes) < closed;
+CREATE INDEX past_v ON past (v);
+-- The middle of all minutes, or the mean of the two in the middle. Of quiet pasts both are 0.
 CREATE TABLE self AS
-WITH ranked AS (SELECT *, row_number() OVER (PARTITION BY v ORDER BY clicks) AS rank FROM past),
-middle AS (SELECT *, avg(CASE WHEN rank IN ((closed - 1) / 2 + 1, closed / 2 + 1) THEN clicks END) OVER (PARTITION BY v) AS median FROM ranked),
-away AS (SELECT *, abs(clicks - median) AS distance, row_number() OVER (PARTITION BY v ORDER BY abs(clicks - median)) AS far FROM middle)
-SELECT v, median, avg(distance) AS mad FROM away WHERE far IN ((closed - 1) / 2 + 1, closed / 2 + 1) GROUP BY v;
+WITH ranked AS (SELECT *, sum(minutes) OVER (PARTITION BY v ORDER BY clicks) AS upto FROM past),
+middle AS (SELECT v, (min(CASE WHEN upto >= (closed + 1) / 2 THEN clicks END) + min(CASE WHEN upto >= closed / 2 + 1 THEN clicks END)) / 2.0 AS median FROM ranked GROUP BY v),
+away AS (SELECT p.v, closed, median, abs(clicks - median) AS distance, minutes FROM middle m JOIN past p ON p.v = m.v),
+far AS (SELECT *, sum(minutes) OVER (PARTITION BY v ORDER BY distance) AS upto FROM away)
+SELECT v, median, (min(CASE WHEN upto >= (closed + 1) / 2 THEN distance END) + min(CASE WHEN upto >= closed / 2 + 1 THEN distance END)) / 2.0 AS mad FROM far GROUP BY v;
 CREATE UNIQUE INDEX self_v ON self (v);
 
 -- The peers' clock moves to a minute when the 20th entity arrives in it; then the three
@@ -102,7 +103,7 @@ CREATE UNIQUE INDEX self_v ON self (v);
 -- set it anew when 20 in a row agree, and nobody came for the time before; then there is
 -- no baseline. near says that the clock takes a click for the histogram of its minute.
 CREATE TABLE arrived AS
-SELECT pass, kind, place, e, minute, kept AND in_minute = 1 AS arrives,
+SELECT pass, kind, place, e, minute, kept, kept AND in_minute = 1 AS arrives,
   row_number() OVER (PARTITION BY pass, kind ORDER BY place) AS i,
   CASE WHEN kept AND in_minute = 1 THEN row_number() OVER (PARTITION BY pass, kind, minute, kept AND in_minute = 1 ORDER BY place) END AS nth
 FROM counted WHERE kind IN ('address', 'pair', 'prefix');
@@ -132,13 +133,16 @@ CREATE INDEX clock_minute ON clock (pass, kind, minute);
 -- Up to 63 clicks have a bin of their own; from there on eight bins an octave, and a count
 -- is the middle of its bin. exact is 0 where clicks came before the clock took them: what
 -- of their minute is in the histogram depends on how entities are scattered over it.
+CREATE TABLE key_minute AS
+SELECT c.pass, c.kind, c.minute, c.e, count(*) AS clicks, min(c.place) AS first, max(c.place) AS last, min(c.near) AS exact, max(c.near AND a.arrives) AS counted
+FROM clock c JOIN arrived a ON a.pass = c.pass AND a.kind = c.kind AND a.i = c.i WHERE a.kept GROUP BY c.pass, c.kind, c.minute, c.e;
+CREATE INDEX key_minute_of ON key_minute (pass, kind, minute);
 CREATE TABLE published AS
-WITH minutes AS MATERIALIZED (
-  SELECT m.pass, m.kind, m.minute, m.place, k.e, count(*) AS clicks, max(k.near AND a.arrives) AS counted, min(min(k.near)) OVER (PARTITION BY m.pass, m.kind, m.place) AS exact_all
-  FROM clock m JOIN clock k ON k.pass = m.pass AND k.kind = m.kind AND k.minute BETWEEN m.minute - 3 AND m.minute - 1 AND k.place <= m.place
-  JOIN arrived a ON a.pass = k.pass AND a.kind = k.kind AND a.i = k.i
-  JOIN walk w ON w.e = k.e AND w.place = k.place AND w.kept
-  WHERE m.moves = 'on' GROUP BY m.pass, m.kind, m.minute, m.place, k.e, k.minute),
+WITH minutes AS (
+  SELECT m.pass, m.kind, m.minute, m.place, k.counted, min(k.exact) OVER (PARTITION BY m.pass, m.kind, m.place) AS exact_all,
+    CASE WHEN k.last <= m.place THEN k.clicks ELSE (SELECT count(*) FROM walk w WHERE w.e = k.e AND w.minute = k.minute AND w.kept AND w.place <= m.place) END AS clicks
+  FROM clock m JOIN key_minute k ON k.pass = m.pass AND k.kind = m.kind AND k.minute BETWEEN m.minute - 3 AND m.minute - 1 AND k.first <= m.place
+  WHERE m.moves = 'on'),
 binned AS (
   SELECT pass, kind, minute, place, exact_all AS exact, CASE WHEN clicks < 64 THEN clicks ELSE clicks / width * width + width / 2 END AS clicks
   FROM (SELECT *, CASE WHEN clicks < 128 THEN 8 WHEN clicks < 256 THEN 16 WHEN clicks < 512 THEN 32 ELSE 64 END AS width FROM minutes WHERE counted)),

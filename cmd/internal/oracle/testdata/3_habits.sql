@@ -22,31 +22,32 @@ CREATE INDEX pressed_address ON pressed (pass, ip_key, address_n);
 
 -- Different placements of address and agent, this hour and the last: how many there are,
 -- and how many cells of a sketch of 64 they fill.
+CREATE TABLE met AS
+SELECT p.pass, p.pair, p.pair_n, p.pair_hour, p.target, c.sixth, CASE WHEN p.hour = p.pair_hour THEN p.hour ELSE p.pair_hour - 1 END AS bucket
+FROM pressed p JOIN cell c ON c.kind = 'target' AND c.name = p.target;
+CREATE INDEX met_pair ON met (pass, pair, pair_n);
 CREATE TABLE targets AS
 SELECT a.pass, a.place, sum(b.pair_hour = a.pair_hour) - 1 AS before, count(DISTINCT CASE WHEN b.bucket >= a.pair_hour - 1 THEN b.target END) AS targets,
-  count(DISTINCT CASE WHEN b.bucket >= a.pair_hour - 1 THEN c.sixth END) AS cells
-FROM pressed a JOIN (SELECT pass, pair, pair_n, pair_hour, target, CASE WHEN hour = pair_hour THEN hour ELSE pair_hour - 1 END AS bucket FROM pressed) b
-  ON b.pass = a.pass AND b.pair = a.pair AND b.pair_n <= a.pair_n
-JOIN cell c ON c.kind = 'target' AND c.name = b.target
+  count(DISTINCT CASE WHEN b.bucket >= a.pair_hour - 1 THEN b.sixth END) AS cells
+FROM pressed a JOIN met b ON b.pass = a.pass AND b.pair = a.pair AND b.pair_n <= a.pair_n
 GROUP BY a.pass, a.place;
 CREATE UNIQUE INDEX targets_place ON targets (pass, place);
 
 -- The agents of an address, its clicks, pairs of its clicks with one agent, and those that
 -- were pressed twice, this hour and the last.
 CREATE TABLE note AS
-SELECT p.pass, p.place, p.ip_key, p.address_n, p.hour, p.address_hour, p.agent_key, t.before, p.twice,
+SELECT p.pass, p.place, p.ip_key, p.address_n, p.hour, p.address_hour, p.agent_key, c.sixth, t.before, p.twice,
   CASE WHEN p.hour = p.address_hour THEN p.hour ELSE p.address_hour - 1 END AS bucket,
   max(p.hour, coalesce(max(CASE WHEN p.twice THEN p.hour END) OVER (PARTITION BY p.pass, p.ip_key ORDER BY p.place), 0)) AS twice_hour
-FROM pressed p JOIN targets t ON t.pass = p.pass AND t.place = p.place;
+FROM pressed p JOIN targets t ON t.pass = p.pass AND t.place = p.place JOIN cell c ON c.kind = 'agent' AND c.name = p.agent_key;
 CREATE INDEX note_address ON note (pass, ip_key, address_n);
 CREATE TABLE seats AS
 SELECT a.pass, a.place, count(DISTINCT CASE WHEN b.bucket >= a.address_hour - 1 THEN b.agent_key END) AS agents,
-  count(DISTINCT CASE WHEN b.bucket >= a.address_hour - 1 THEN c.sixth END) AS cells,
+  count(DISTINCT CASE WHEN b.bucket >= a.address_hour - 1 THEN b.sixth END) AS cells,
   sum(b.address_hour = a.address_hour) AS now, sum(b.address_hour = a.address_hour - 1) AS before,
   sum(CASE WHEN b.address_hour >= a.address_hour - 1 THEN b.before ELSE 0 END) AS same,
   sum(b.twice AND b.twice_hour BETWEEN a.twice_hour - 1 AND a.twice_hour) AS twice
 FROM note a JOIN note b ON b.pass = a.pass AND b.ip_key = a.ip_key AND b.address_n <= a.address_n
-JOIN cell c ON c.kind = 'agent' AND c.name = b.agent_key
 GROUP BY a.pass, a.place;
 CREATE UNIQUE INDEX seats_place ON seats (pass, place);
 

@@ -8,7 +8,7 @@ SELECT s.*, NOT known OR agent_class = 1 OR flags & 15 <> 0 OR agent_class IN (2
     OR ranges & 128 <> 0 OR ranges & 1 <> 0 AND ranges & 30 = 0 AS out,
   coalesce(r.in_1m >= min_clicks AND CASE WHEN r.has_self AND r.closed >= self_minutes AND z < z_inexcusable THEN min(z, z_self) ELSE z END >= z_invalid, 0) AS flood
 FROM policy, seen s LEFT JOIN (
-  SELECT *, CASE WHEN has_peers THEN z_peers ELSE max(0.0, (in_1m - prior_median) / max(sqrt(prior_median), 1)) END AS z FROM rates, policy WHERE kind = 'pair') r
+  SELECT pass, place, in_1m, has_self, closed, z_self, CASE WHEN has_peers THEN z_peers ELSE max(0.0, (in_1m - prior_median) / max(sqrt(prior_median), 1)) END AS z FROM rates, policy WHERE kind = 'pair') r
   ON r.pass = s.pass AND r.place = s.place
 WHERE s.pass > 0;
 CREATE UNIQUE INDEX looked_place ON looked (pass, place);
@@ -28,6 +28,8 @@ SELECT w.pass, w.place, w.own AS pair_n, NOT again AS own, pressed = 1 AS twice,
   l.publisher, l.campaign, l.fingerprint, l.agent_key || ' ' || l.fingerprint AS finger, l.ranges & 14 <> 0 AS shared, l.token_age, l.headers & 14 <> 0 AS odd
 FROM w JOIN headed l ON l.pass = w.pass AND l.place = w.place;
 CREATE INDEX own_pair ON own (pass, pair, own, pair_n);
+CREATE INDEX own_address ON own (pass, ip_key);
+CREATE INDEX own_publisher ON own (pass, publisher);
 CREATE TABLE mine AS
 SELECT *, row_number() OVER (PARTITION BY pass, ip_key ORDER BY place) AS address_n FROM own WHERE own;
 CREATE INDEX mine_pair ON mine (pass, pair, pair_n);
@@ -183,7 +185,7 @@ WITH base AS (
     g.addresses, t.odd AS scope_odd, t.same2 / max(1.0, 1.0 * t.now * (t.now - 1)) AS one, a.told AS all_told, a.again AS all_again, p.n AS peers,
     u.median AS x_median, u.mad AS x_mad, s.median AS s_median, s.mad AS s_mad
   FROM grouped g JOIN world w ON w.pass = g.pass JOIN total t ON t.pass = g.pass AND t.kind = g.kind AND t.scope = g.scope
-  JOIN total a ON a.pass = g.pass AND a.kind = 2 JOIN grouped e ON e.pass = g.pass AND e.kind = 2 AND e.finger = g.finger
+  JOIN total a ON a.pass = g.pass AND a.kind = 2 AND a.scope = '' JOIN grouped e ON e.pass = g.pass AND e.kind = 2 AND e.scope = '' AND e.finger = g.finger
   LEFT JOIN peer_kinds p ON p.pass = g.pass AND p.kind = g.kind
   LEFT JOIN usual u ON u.pass = g.pass AND u.kind = g.kind AND u.what = 'x'
   LEFT JOIN usual s ON s.pass = g.pass AND s.kind = g.kind AND s.what = g.scope || char(30) || g.finger),
@@ -199,18 +201,18 @@ FROM compared, policy;
 CREATE UNIQUE INDEX standing_key ON standing (pass, kind, scope, finger);
 
 -- How much more often the visitors of a fingerprint come again, over the whole source.
-CREATE TABLE returning AS
+CREATE TABLE comeback AS
 SELECT g.pass, g.finger, CASE WHEN u.n >= 5 AND g.top = w.hour AND g.told >= group_clicks
   THEN min(1e6, max(0.0, (1.0 * g.again / g.told - u.median) / max(1.4826 * u.mad, 0.05))) ELSE 0.0 END AS z
 FROM grouped g JOIN world w ON w.pass = g.pass LEFT JOIN usual u ON u.pass = g.pass AND u.kind = 2 AND u.what = 'again', policy WHERE g.kind = 2;
-CREATE UNIQUE INDEX returning_finger ON returning (pass, finger);
+CREATE UNIQUE INDEX comeback_finger ON comeback (pass, finger);
 
 -- Which of both a click shows: the publisher's or the campaign's group, whichever stands
 -- out more, or the whole source's.
 CREATE TABLE shown AS
 WITH both AS (
   SELECT l.pass, l.place, l.agent_key || ' ' || l.fingerprint AS finger, l.publisher, l.campaign, p.z AS publisher_z, c.z AS campaign_z, r.z AS again_z
-  FROM looked l JOIN returning r ON r.pass = l.pass AND r.finger = l.agent_key || ' ' || l.fingerprint
+  FROM looked l JOIN comeback r ON r.pass = l.pass AND r.finger = l.agent_key || ' ' || l.fingerprint
   LEFT JOIN standing p ON p.pass = l.pass AND p.kind = 0 AND p.scope = l.publisher AND p.finger = r.finger
   LEFT JOIN standing c ON c.pass = l.pass AND c.kind = 1 AND c.scope = l.campaign AND c.finger = r.finger),
 best AS (SELECT *, max(coalesce(publisher_z, -1), coalesce(campaign_z, -1)) AS best FROM both)

@@ -462,11 +462,11 @@ var mistakes = []struct {
 	{2, "a.slot - 11", "a.slot - 10", "address_clicks_1m"},
 	{2, "w.minute + 60 ORDER", "w.minute + 59 ORDER", "publisher_clicks_1h"},
 	{2, "/ max(1.4826 * coalesce(s.mad, 0)", "/ max(coalesce(s.mad, 0)", "publisher_z_self"},
-	{2, "BETWEEN m.minute - 3 AND", "BETWEEN m.minute - 2 AND", "address_z_peers"},
+	{2, "max(c.in_minute, c.in_1m)", "c.in_minute", "address_z_peers"},
 	{3, "b.bucket >= a.pair_hour - 1 THEN b.target", "b.bucket >= a.pair_hour THEN b.target", "pair_targets"},
 	{3, "max(gap, 500000)", "max(gap, 1)", "pair_gap_octaves"},
 	{4, "OR flags & 15 <> 0", "OR flags & 7 <> 0 AND 0", "scope_clicks"},
-	{4, "(coalesce(p.firsts, 0) + 1)", "coalesce(p.firsts, 0)", "hour_pair_focus_z"},
+	{5, "(coalesce(p.firsts, 0) + 1)", "coalesce(p.firsts, 0)", "hour_pair_focus_z"},
 	{4, "max(1.4826 * mad, least, 0.25 * median,", "max(1.4826 * mad, least,", "group_z"},
 	{4, ">= 0.8 * clicks AND alone", ">= 0.8 * clicks", "publisher_loyal"},
 	{4, "0.75 * sum(weight)", "0.5 * sum(weight)", "ally_expected"},
@@ -480,31 +480,34 @@ func (o *outcome) mistakesAreSeen(t *testing.T) {
 	db := reference(t, o)
 	_, err := db.Exec("DELETE FROM pass WHERE NOT (tenant = 'south' AND round = 2 AND late = 0); DELETE FROM click WHERE tenant <> 'south'")
 	check(t, err)
-	done := 0
 	for part := 1; part <= 5; part++ {
 		for _, m := range mistakes {
-			if m.part != part {
-				continue
+			if m.part == part {
+				o.mistakeIsSeen(t, db, part, m.right, m.wrong, m.slot)
 			}
-			_, err := db.Exec("SAVEPOINT mistake")
-			check(t, err)
-			parts := script(t, part)
-			if parts[0] = strings.ReplaceAll(parts[0], m.right, m.wrong); !slices.Equal(parts, script(t, part)) {
-				run(t, db, parts)
-				done++
-			}
-			if r := o.against(t, db); r.differ[m.slot] == 0 {
-				t.Errorf("nobody notices %q instead of %q; what differs is %v", m.wrong, m.right, r.differ)
-			}
-			_, err = db.Exec("ROLLBACK TO mistake; RELEASE mistake")
-			check(t, err)
 		}
 		run(t, db, script(t, part)[:1])
 	}
 	if r := o.against(t, db); len(r.differ) > 0 || r.clicks < 500 {
 		t.Errorf("without a mistake: %d vectors, differences %v", r.clicks, r.first)
 	}
-	if done != len(mistakes) {
-		t.Errorf("%d of %d mistakes were made: their text stands nowhere", done, len(mistakes))
+}
+
+// mistakeIsSeen goes on from the parts before with a mistake, and back to them.
+func (o *outcome) mistakeIsSeen(t *testing.T, db *sql.DB, part int, right, wrong, slot string) {
+	t.Helper()
+	parts := script(t, part)
+	if !strings.Contains(parts[0], right) {
+		t.Errorf("part %d does not say %q", part, right)
+		return
 	}
+	_, err := db.Exec("SAVEPOINT mistake")
+	check(t, err)
+	parts[0] = strings.ReplaceAll(parts[0], right, wrong)
+	run(t, db, parts)
+	if r := o.against(t, db); r.differ[slot] == 0 {
+		t.Errorf("nobody notices %q instead of %q; what differs is %v", wrong, right, r.differ)
+	}
+	_, err = db.Exec("ROLLBACK TO mistake; RELEASE mistake")
+	check(t, err)
 }

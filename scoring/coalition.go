@@ -106,10 +106,11 @@ func (c *coalition) settle() {
 
 // strongest is the pair of the visitor's publishers, one of them the click's, that have
 // the most visitors in common beyond chance: how many, how many by chance, and how many of
-// the visitor's publishers are so allied with the click's or are it.
+// the visitor's publishers are so allied with the click's or are it. All are 0 of a click
+// that was left out, on a publisher that is none of the visitor's.
 func (c *coalition) strongest(s *sites, key uint64) (common, expected, allied float64) {
 	i, ok := c.index[siteOf(key)]
-	if !ok || s.many {
+	if !ok || s.many || !slices.Contains(s.ids[:], siteOf(key)) {
 		return 0, 0, 0
 	}
 	best, all, mine := 0.0, 0.0, 1.0

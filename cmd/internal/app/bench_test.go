@@ -65,6 +65,7 @@ func (l spoolLog) Record(r *durable.Record, done durable.Waiter) error {
 type edge struct {
 	handler fasthttp.RequestHandler
 	key     *token.Key
+	scorer  *scoring.Scorer
 }
 
 func newEdge(b *testing.B, log gateway.Log) *edge {
@@ -94,7 +95,7 @@ func newEdge(b *testing.B, log gateway.Log) *edge {
 	if err != nil {
 		b.Fatal(err)
 	}
-	return &edge{server.Handler(), snapshot.TokenKey(1)}
+	return &edge{server.Handler(), snapshot.TokenKey(1), scorer}
 }
 
 // uris returns click URLs with tokens of their own.

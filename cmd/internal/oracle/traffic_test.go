@@ -1,0 +1,175 @@
+package oracle
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"clickgate/cmd/internal/fraudrange"
+	"clickgate/gateway/click"
+	"clickgate/gateway/seal"
+)
+
+// market is a tenant with its traffic. Seeds are for tuning.
+type market struct {
+	tenant string
+	seed   uint64
+	rate   float64
+	tokens float64 // share of clicks with a token
+	late   bool    // some come after their hour was closed
+}
+
+var markets = []market{{"north", 7, 0.35, 1, false}, {"south", 8, 0.16, 0.6, true}}
+
+const hours = 3
+
+// sent is one request and when it comes in.
+type sent struct {
+	at    int64 // Unix microseconds
+	event click.Click
+	sig   click.Signals
+}
+
+// traffic is what all markets send, in order of arrival.
+func traffic(t *testing.T) (out []sent, start int64) {
+	t.Helper()
+	for _, m := range markets {
+		w, err := fraudrange.New(fraudrange.Config{Seed: m.seed, Hours: hours, Rate: m.rate, Families: fraudrange.Families()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// All markets have the same three hours.
+		start = time.Date(2026, 11, 3, 17, 0, 0, 0, time.UTC).UnixMicro()
+		out = append(out, newTrouble(t, m, start).all(w)...)
+	}
+	slices.SortStableFunc(out, func(a, b sent) int { return cmp.Compare(a.at, b.at) })
+	return out, start
+}
+
+// trouble makes requests of a market's clicks, and what goes wrong on the way.
+type trouble struct {
+	market
+	*rand.Rand
+	start      int64
+	ids        *click.IDSource
+	pseudonyms *seal.Pseudonymizer
+	out        []sent
+}
+
+func newTrouble(t *testing.T, m market, start int64) *trouble {
+	t.Helper()
+	var seed [32]byte
+	binary.LittleEndian.PutUint64(seed[:], m.seed)
+	master, err := seal.NewMaster(1, seed[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ids, err := click.NewIDSource(rand.NewChaCha8(seed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &trouble{market: m, Rand: rand.New(rand.NewPCG(m.seed, 1)), start: start, ids: ids, pseudonyms: seal.NewPseudonymizer(master)}
+}
+
+func (m *trouble) one(in float64) bool { return m.Float64()*in < 1 }
+
+func (m *trouble) all(w *fraudrange.World) []sent {
+	for c := range w.Clicks() {
+		m.send(&c)
+	}
+	return m.out
+}
+
+var countries = []string{"DE", "US", "GB", ""}
+
+// send is one click with its troubles: late, out of order, sent again, pressed again,
+// without a token, a publisher or a campaign, with headers that no browser sends.
+func (m *trouble) send(c *fraudrange.Click) {
+	if m.one(100) {
+		c.Language = "de;q=?!"
+	}
+	if m.one(100) {
+		c.Agent = "Mozilla/5.0 (Windows NT 10.0; Win64) (X11; Linux)" + c.Agent[min(len(c.Agent), 60):]
+	}
+	if m.one(50) {
+		c.Agent, c.Language = []string{"curl/8.9.1", "", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) HeadlessChrome/128.0.0.0 Safari/537.36"}[m.IntN(3)], ""
+	}
+	if m.one(50) {
+		c.Publisher, c.Placement = "", ""
+	}
+	if m.one(50) {
+		c.Campaign = ""
+	}
+	s := m.request(c)
+	switch {
+	case m.one(200):
+		s.event.Flags |= click.FlagTest
+	case m.one(200):
+		s.event.Flags |= click.FlagAddressUnknown
+	case m.one(200):
+		s.event.Flags |= click.FlagTimeCoarse
+	}
+	if m.Float64() >= m.tokens {
+		s.event.ClickID = click.ID{}
+		s.event.Flags &^= click.FlagSealedToken
+		s.sig.IssuedAt = 0
+		if m.one(8) { // and pressed again, soon or not so soon
+			again := s
+			wait := m.Int64N(4_000_000)
+			again.event.EventTime += wait
+			again.event.EventID = m.ids.New(again.event.EventTime)
+			again.event.IDTime = again.event.EventID.Time()
+			again.at += wait
+			m.out = append(m.out, again)
+		}
+	}
+	if m.one(30) { // a little late
+		s.at += m.Int64N(3 * 60_000_000)
+	}
+	if m.late && m.one(30) { // and a lot
+		s.at += m.Int64N(90 * 60_000_000)
+	}
+	m.out = append(m.out, s)
+	if m.one(80) { // the sender tries again
+		s.at += m.Int64N(60_000_000)
+		m.out = append(m.out, s)
+	}
+}
+
+// request is a click as a gateway would take it.
+func (m *trouble) request(c *fraudrange.Click) sent {
+	at, event := m.start+c.At.Microseconds(), m.start+c.Event.Microseconds()
+	id := m.ids.New(event)
+	epoch := seal.Epoch(event)
+	out := click.Click{
+		TenantID: m.tenant, SourceID: "edge", EventID: id, IDTime: id.Time(), EventTime: event, ReceivedAt: at, Entry: click.EntryClick,
+		Flags: click.FlagSealedToken, AdvertiserID: c.Advertiser, CampaignID: c.Campaign, PublisherID: c.Publisher, PlacementID: c.Placement,
+		PriceMicros: c.PriceMicros, Currency: fraudrange.Currency, Pricing: click.PricingCPC, KeyEpoch: epoch,
+		IPKey: m.pseudonyms.Address(m.tenant, epoch, c.IP), IPPrefix: seal.Prefix(c.IP).String(), Country: countries[int(c.IP.As16()[13])%len(countries)],
+	}
+	binary.BigEndian.PutUint64(out.ClickID[8:], c.Opportunity)
+	out.ClickID[0] = 1
+	if c.Batch {
+		out.Entry, out.SourceID = click.EntryBatch, "server"
+	}
+	for _, f := range []struct {
+		set  bool
+		flag click.Flags
+	}{{c.Prefetch, click.FlagPrefetch}, {c.Head, click.FlagHead}} {
+		if f.set {
+			out.Flags |= f.flag
+		}
+	}
+	if c.Agent != "" {
+		out.AgentKey = m.pseudonyms.Agent(m.tenant, epoch, c.Agent)
+	}
+	return sent{at: at, event: out, sig: click.Signals{
+		IP: c.IP, UserAgent: c.Agent, Referer: c.Referer, AcceptLanguage: c.Language, IssuedAt: m.start + c.Shown.Microseconds(),
+	}}
+}
+
+func hexOf(b []byte) string { return hex.EncodeToString(b) }

@@ -63,7 +63,7 @@ func (h *hour) findings(f func(finding)) {
 	}
 	h.crowded = h.crowd()
 	for _, rule := range [...]func() (click.Reason, float64){
-		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.tooFast,
+		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.faithful, h.tooFast,
 	} {
 		if reason, strength := rule(); strength >= 1 {
 			f(finding{reason: reason, strength: min(strength, beyond)})
@@ -205,6 +205,22 @@ func (h *hour) coalition() (click.Reason, float64) {
 		return 0, 0
 	}
 	return click.ReasonCollusion, over(beyondChance(common, expected), h.p.ZGroup/2)
+}
+
+// faithful: the visitors of a publisher or campaign who come back to it for a day, after
+// pauses, and go nowhere else, are ten times as many as chance and its peers make; and
+// this is one. Before he has come back nobody can tell him from others.
+func (h *hour) faithful() (click.Reason, float64) {
+	reason := click.ReasonCollusion
+	if h.facts&factsDayCampaign != 0 {
+		reason = click.ReasonOneTarget
+	}
+	loyal, expected := h.at(SlotDayLoyal), h.at(SlotDayExpected)
+	if h.p.GroupClicks == 0 || h.at(SlotDayVisits) < firstTier || h.at(SlotDayHere) < mostly ||
+		loyal < h.p.GroupClicks/3 || loyal < float64(lift*expected) || !h.single() {
+		return 0, 0
+	}
+	return reason, over(beyondChance(loyal, expected), h.p.ZGroup/2)
 }
 
 // tooFast: where tokens are made out when the ad is shown, nobody clicks at once.

@@ -151,7 +151,7 @@ func (w *town) judgeBy(t *testing.T, cfg Config) tally {
 	if err != nil {
 		t.Fatal(err)
 	}
-	look, judge, err := j.Begin("demo", "shop")
+	_, look, judge, err := j.Begin("demo", "shop", townStart+60*minuteTown)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -477,7 +477,7 @@ func TestSurveyStaysBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSurvey(&cfg.Policy, j.tables())
+	s, err := newSurvey(&cfg.Policy, j.tables(), townStart/hourMicros)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -517,7 +517,7 @@ func BenchmarkPass(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				look, judge, err := j.Begin("demo", "shop")
+				_, look, judge, err := j.Begin("demo", "shop", townStart+60*minuteTown)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -14,6 +14,7 @@ type Judge struct {
 	sources func(tenantID, sourceID string) *click.SourcePolicy
 	model   *iforest.Model
 	maxKeys int
+	memory  *memory
 }
 
 // judgeSeed scatters entities over the tables of a pass. It may be known, unlike a
@@ -36,7 +37,7 @@ func NewJudge(cfg Config, model *iforest.Model, sources func(tenantID, sourceID 
 	if sources == nil {
 		sources = func(string, string) *click.SourcePolicy { return nil }
 	}
-	return &Judge{policy: cfg.Policy, sources: sources, model: model, maxKeys: cfg.MaxKeys}, nil
+	return &Judge{policy: cfg.Policy, sources: sources, model: model, maxKeys: cfg.MaxKeys, memory: newMemory(dayHours * cfg.MaxKeys)}, nil
 }
 
 // Hashes name the policy of a source and the model, 0 for none.
@@ -48,25 +49,31 @@ func (j *Judge) Hashes(tenantID, sourceID string) (policy, model uint64) {
 	return own.Hash(), model
 }
 
-// Begin starts a pass over the clicks of one source, those of one hour and of the hour
-// before it, with nothing remembered. Both functions take them in order of event time
-// and id, from one goroutine, and keep nothing of them: first all of them go to look,
-// which notes what the hour says of its entities, then all of them to judge, which
-// returns their verdicts. What lists and headers said of a click is kept as it was
-// stored; rates, facts of the hour and model score are worked out again. A pass that
-// does not look judges by the clicks before alone. A click without a vector, or with
-// one of a version that is not known, is not counted and keeps its verdict.
-func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
+// Begin starts a pass over the clicks of one source in an hour, given by its beginning in
+// Unix microseconds. Both functions take clicks in order of event time and id, from one
+// goroutine, and keep nothing of them: first those from the hour of from on go to look,
+// which notes what the hours say of their entities, then those of the hour before and of
+// the hour itself to judge, which returns their verdicts. from is the hour before, or
+// earlier, at most 23 hours, when this judge does not remember who came in those: what it
+// remembers is what it would read again, so verdicts do not depend on it. What lists and
+// headers said of a click is kept as it was stored; rates, facts of the hour and model
+// score are worked out again. A pass that does not look judges by the clicks before alone.
+// A click without a vector, or with one of a version that is not known, is not counted and
+// keeps its verdict.
+func (j *Judge) Begin(tenantID, sourceID string, hour int64) (from int64, look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
 	policy := j.policy.For(j.sources(tenantID, sourceID))
 	seen, err := newEntities(j.tables())
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
-	view, err := newSurvey(&policy, j.tables())
+	at := hour / hourMicros
+	view, err := newSurvey(&policy, j.tables(), at)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
 	hash := policy.Hash()
+	past := pastOf{tenantID, sourceID, hash}
+	from = j.memory.recall(past, view.day) * hourMicros
 	look = func(c *click.Click) {
 		if v := c.Verdict; modern(&v) {
 			view.look(c, &v.Vector)
@@ -77,6 +84,12 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 		if !modern(&v) {
 			return v
 		}
+		if !view.settled {
+			view.settle()
+			if view.looked {
+				j.memory.keep(past, view.day)
+			}
+		}
 		clear(v.Vector[SlotFacts:])
 		seen.observe(&v.Vector, c, addressKnown(c))
 		askModel(&v, j.model)
@@ -86,7 +99,7 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 		v.Reasons = v.Reasons&kept | d.Reasons
 		return v
 	}
-	return look, judge, nil
+	return from, look, judge, nil
 }
 
 // tables are those of one pass. Most passes are over few clicks: reserving what a

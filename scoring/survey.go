@@ -24,7 +24,9 @@ type survey struct {
 	seats   *entity.Table[addressHour]
 	scopes  *entity.Table[scope]
 	groups  *entity.Table[group]
-	hour    int64 // newest hour that was seen, in hours since the epoch
+	day     *day
+	hour    int64 // that is judged, in hours since the epoch
+	looked  bool
 	settled bool
 
 	agents, targets entity.Population // of the first click of each address
@@ -198,10 +200,13 @@ type usual struct {
 // expected are the cells that a number of clicks occupies, see entity.Population.
 type expected struct{ agents, agentsDeviation, targets, targetsDeviation float64 }
 
-// newSurvey makes one with tables as c says.
-func newSurvey(p *Policy, c entity.Config) (*survey, error) {
-	s := &survey{policy: *p, expected: make(map[uint32]expected)}
+// newSurvey makes one of an hour, in hours since the epoch, with tables as c says.
+func newSurvey(p *Policy, c entity.Config, hour int64) (*survey, error) {
+	s := &survey{policy: *p, hour: hour, expected: make(map[uint32]expected)}
 	var err error
+	if s.day, err = newDay(&s.policy, c, hour); err != nil {
+		return nil, err
+	}
 	if s.rates, err = newTempo(c); err != nil {
 		return nil, err
 	}
@@ -245,21 +250,28 @@ func fingerprintOf(c *click.Click, v *click.Vector) uint64 {
 
 func groupKey(scope, finger uint64) uint64 { return zscore.Key(scope, finger) }
 
-// look takes note of a click. They come in order of event time.
-// Once the first is judged, nothing changes any more.
+// look takes note of a click. They come in order of event time. Of hours before the last
+// two only who came is noted. Once the first is judged, nothing changes any more.
 func (s *survey) look(c *click.Click, v *click.Vector) {
 	if s.settled {
 		return
 	}
+	s.looked = true
 	addressKey, pairKey := keysOf(judgeSeed, c)
-	s.rates.observe(v, c, addressKnown(c), addressKey, pairKey)
+	early := c.EventTime/hourMicros < s.hour-1
+	if !early {
+		s.rates.observe(v, c, addressKnown(c), addressKey, pairKey)
+	}
 	ranges := int(v[SlotRanges])
 	if c.Flags&click.FlagTest != 0 || givtReasons(&s.policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
 		return
 	}
-	flood := s.policy.pairStrangeness(v) >= s.policy.ZInvalid
-	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
+	s.day.note(c, addressKey, pairKey, ranges&rangeShared != 0, &keys)
+	if early {
+		return
+	}
+	flood := s.policy.pairStrangeness(v) >= s.policy.ZInvalid
 	own, twice, before := s.pair(pairKey, addressKey, c, v, flood, &keys)
 	if twice {
 		s.pressedTwice(pairKey, addressKey, keys[ofPublisher])
@@ -395,6 +407,7 @@ func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, single, 
 // settle compares the scopes when all clicks are in.
 func (s *survey) settle() {
 	s.settled, s.rates = true, nil
+	s.day.settle()
 	s.pairs.Each(func(_ uint64, p *pairHour) {
 		if m := &p.focus[ofPublisher]; returns(float64(p.clicks), p.gaps.Typical()) && float64(m.lead) >= mostly*float64(p.clicks) && s.single(p) {
 			if most := s.policy.EntityClicks; most > 0 && float64(p.clicks) > most {
@@ -498,7 +511,7 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	if !s.settled {
 		s.settle()
 	}
-	if c.EventTime/hourMicros != s.hour {
+	if !s.looked || c.EventTime/hourMicros != s.hour {
 		return // of the hour before: it only warms the rates
 	}
 	facts := factsKnown
@@ -516,6 +529,7 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	}
 	facts |= s.fillGroup(v, fingerprintOf(c, v), &keys)
 	s.fillPublisher(v, keys[ofPublisher], p)
+	facts |= s.day.fill(v, pairKey, &keys)
 	if s.aged > 0 {
 		v[SlotFastShare] = float32(s.fast / s.aged)
 	}

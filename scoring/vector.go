@@ -90,6 +90,10 @@ const (
 	SlotAllied         // share of this visitor's publishers that are in it together
 	SlotHourTwice      // clicks of the address, or its publisher, that were pressed or sent twice
 	SlotTwice          // how many would be of people
+	SlotDayVisits      // visits of address and agent in the day before the hour ends
+	SlotDayHere        // share of them that are the publisher's, or the campaign's
+	SlotDayLoyal       // visitors who return to it so, and go nowhere else
+	SlotDayExpected    // how many would
 	numSlots
 )
 
@@ -144,7 +148,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotModel:          {"model_score", "score", "Isolation forest over the slots before headers: about 0.5 ordinary, towards 1 easily set apart."},
 	SlotAddressEven:    {"address_agents_even", "ratio", "How many equally common agents would meet as often as those of the address did so far, this clock hour and the last, per agent it has."},
 	SlotAddressTwice:   {"address_twice", "clicks", "Clicks of the address so far, this clock hour and the last, that were pressed or sent twice."},
-	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's."},
+	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's, 32 who returns in a day is the campaign's and not the publisher's."},
 	SlotHourPair:       {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
 	SlotHourFlood:      {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
 	SlotHourGaps:       {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
@@ -181,6 +185,10 @@ var Slots = [numSlots]SlotInfo{
 	SlotAllied:         {"ally_share", "share", "Share of this visitor's publishers that are this one or have ten times as many visitors in common with it as chance brings."},
 	SlotHourTwice:      {"hour_address_twice", "clicks", "Clicks of the address in both hours that were pressed or sent twice; of the publisher where the address has none and too few clicks to tell."},
 	SlotTwice:          {"hour_twice_usual", "clicks", "How many it would be of as many first clicks of all addresses."},
+	SlotDayVisits:      {"day_visits", "visits", "Visits of address and agent in the hour and the 23 before it, with a quarter of an hour and more between them; 0 of one visit."},
+	SlotDayHere:        {"day_here", "share", "How many of them at least were on the publisher, or on the campaign, when most were."},
+	SlotDayLoyal:       {"day_returning", "visitors", "Visitors of the publisher, or the campaign, in those hours who came as often, twice or three times and more, and 8 of 10 times there."},
+	SlotDayExpected:    {"day_returning_usual", "visitors", "How many they would be: by chance, or by the upper quartile of its peers, whichever is more."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 
@@ -235,6 +243,7 @@ const (
 	factsPeers
 	factsPopulation
 	factsSource
+	factsDayCampaign
 )
 
 // fillLists writes the slots that depend on the click alone.

@@ -292,8 +292,7 @@ func (d *day) compare(kind int) {
 		for i, x := range busy {
 			shares[i] = elsewhere(x.loyal[tier], x.visitors)
 		}
-		slices.Sort(shares)
-		d.usual[kind][tier] = shares[3*len(shares)/4]
+		d.usual[kind][tier] = upperQuartile(shares)
 	}
 }
 

@@ -63,7 +63,7 @@ func (h *hour) findings(f func(finding)) {
 	}
 	h.crowded = h.crowd()
 	for _, rule := range [...]func() (click.Reason, float64){
-		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.faithful, h.tooFast,
+		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.faithful, h.tooFast, h.quick,
 	} {
 		if reason, strength := rule(); strength >= 1 {
 			f(finding{reason: reason, strength: min(strength, beyond)})
@@ -230,6 +230,18 @@ func (h *hour) tooFast() (click.Reason, float64) {
 		return 0, 0
 	}
 	return click.ReasonTooFast, over(h.p.FastSeconds, age)
+}
+
+// quick: of the publisher's clicks ten times as many come soon after their ads as people
+// make, and so does this one. What a relay lets through is left alone, as in all that
+// people may do by chance.
+func (h *hour) quick() (click.Reason, float64) {
+	n, expected := h.at(SlotQuick), h.at(SlotQuickExpected)
+	if h.many || h.p.GroupClicks == 0 || h.at(SlotTokenAge) <= 0 || h.at(SlotFastShare) > fastCommon ||
+		n < h.p.GroupClicks || n < float64(lift*expected) {
+		return 0, 0
+	}
+	return click.ReasonTooFast, over(beyondChance(n, expected), h.p.ZGroup/2)
 }
 
 // single: address and agent are one visitor as far as can be told.

@@ -41,7 +41,7 @@ func (p *Policy) For(source *click.SourcePolicy) Policy {
 // rules counts how often the rules over vectors of the present version changed, or the
 // bounds that are no policy's. It is in the hash, so that verdicts of other rules are not
 // taken for these.
-const rules = 2
+const rules = 3
 
 // Hash names the policy and the meaning of the vector it reads: xxHash64 over
 // version, rules, thresholds and a byte 1 if apps are tools, little endian. It allocates

@@ -94,6 +94,8 @@ const (
 	SlotDayHere        // share of them that are the publisher's, or the campaign's
 	SlotDayLoyal       // visitors who return to it so, and go nowhere else
 	SlotDayExpected    // how many would
+	SlotQuick          // clicks of the publisher that came as soon after their ads
+	SlotQuickExpected  // how many would of people
 	numSlots
 )
 
@@ -189,6 +191,8 @@ var Slots = [numSlots]SlotInfo{
 	SlotDayHere:        {"day_here", "share", "How many of them at least were on the publisher, or on the campaign, when most were."},
 	SlotDayLoyal:       {"day_returning", "visitors", "Visitors of the publisher, or the campaign, in those hours who came as often, twice or three times and more, and 8 of 10 times there."},
 	SlotDayExpected:    {"day_returning_usual", "visitors", "How many they would be: by chance, or by the upper quartile of its peers, whichever is more."},
+	SlotQuick:          {"publisher_quick", "clicks", "Clicks of the publisher in both hours that came as soon after their tokens as this one, to fast_seconds; 0 from four times that on."},
+	SlotQuickExpected:  {"publisher_quick_usual", "clicks", "How many they would be beside its slower ones: as the source's others, or the upper quartile of its peers, whichever is more."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 

@@ -19,6 +19,7 @@ var errUnscored = errors.New("holds clicks that are not scored")
 type pass struct {
 	tx     ClosingTx
 	unit   Unit
+	from   int64 // the first hour that the judge must see
 	look   func(*click.Click)
 	judge  func(*click.Click) click.Verdict
 	policy CloseConfig
@@ -41,12 +42,12 @@ const (
 )
 
 func newPass(tx ClosingTx, u Unit, judge Judge, cfg CloseConfig, now int64) (*pass, error) {
-	look, verdict, err := judge.Begin(u.TenantID, u.SourceID)
+	from, look, verdict, err := judge.Begin(u.TenantID, u.SourceID, u.Hour)
 	if err != nil {
 		return nil, err
 	}
 	return &pass{
-		tx: tx, unit: u, look: look, judge: verdict, policy: cfg, now: now,
+		tx: tx, unit: u, from: from, look: look, judge: verdict, policy: cfg, now: now,
 		deltas: deltas{}, hash: NewUnitHash(u), by: make(map[ClosedHour]*ClosedHour),
 	}, nil
 }
@@ -93,7 +94,7 @@ func (p *pass) waive(ctx context.Context, batch []StoredClick) error {
 // warm lets the judge see the source's previous hour, so that a flood over the
 // hour's border is known as one.
 func (p *pass) warm(ctx context.Context) error {
-	return p.each(ctx, p.before(), false, func(batch []StoredClick) error {
+	return p.each(ctx, p.before(p.unit.Hour-hourMicros), false, func(batch []StoredClick) error {
 		for i := range batch {
 			p.judge(batch[i].Click)
 		}
@@ -101,23 +102,26 @@ func (p *pass) warm(ctx context.Context) error {
 	})
 }
 
-func (p *pass) before() Unit {
+// before is an earlier hour of the source.
+func (p *pass) before(hour int64) Unit {
 	before := p.unit
-	before.Hour -= hourMicros
+	before.Hour = hour
 	return before
 }
 
-// survey lets the judge look at the source's previous hour and at the unit, late clicks
+// survey lets the judge look at the source's hours before and at the unit, late clicks
 // among its own, before it judges any: what an hour says of an address its last click
 // may tell, and it holds for the first.
 func (p *pass) survey(ctx context.Context, late []StoredClick) error {
-	if err := p.each(ctx, p.before(), false, func(batch []StoredClick) error {
-		for i := range batch {
-			p.look(batch[i].Click)
+	for u := p.before(p.from); u.Hour < p.unit.Hour; u.Hour += hourMicros {
+		if err := p.each(ctx, u, false, func(batch []StoredClick) error {
+			for i := range batch {
+				p.look(batch[i].Click)
+			}
+			return nil
+		}); err != nil {
+			return err
 		}
-		return nil
-	}); err != nil {
-		return err
 	}
 	err := p.between(ctx, late,
 		func(c *StoredClick) { p.look(c.Click) },

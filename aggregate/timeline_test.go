@@ -280,17 +280,17 @@ func (w *timeline) judgeHours(clicks []*click.Click, hourOf func(*click.Click) i
 		if _, done := verdicts[c]; done {
 			continue
 		}
-		look, decide, err := judge.Begin("", u.source)
+		from, look, decide, err := judge.Begin("", u.source, u.hour*hour)
 		w.must(err)
-		each := func(f func(*click.Click)) {
+		each := func(first int64, f func(*click.Click)) {
 			for _, o := range clicks {
-				if o.SourceID == u.source && (hourOf(o) == u.hour || hourOf(o) == u.hour-1) {
+				if o.SourceID == u.source && hourOf(o) >= first && hourOf(o) <= u.hour {
 					f(o)
 				}
 			}
 		}
-		each(look)
-		each(func(o *click.Click) {
+		each(from/hour, look)
+		each(u.hour-1, func(o *click.Click) {
 			if v := decide(o); hourOf(o) == u.hour {
 				verdicts[o] = v
 			}
@@ -512,10 +512,10 @@ type mistakenJudge struct {
 	m *mistake
 }
 
-func (j mistakenJudge) Begin(tenant, source string) (look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
-	look, judge, err = j.Judge.Begin(tenant, source)
+func (j mistakenJudge) Begin(tenant, source string, hour int64) (from int64, look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
+	from, look, judge, err = j.Judge.Begin(tenant, source, hour)
 	if j.m != nil && j.m.keepVerdicts {
-		return look, func(c *click.Click) click.Verdict { return c.Verdict }, err
+		return from, look, func(c *click.Click) click.Verdict { return c.Verdict }, err
 	}
-	return look, judge, err
+	return from, look, judge, err
 }

@@ -38,7 +38,7 @@ func (s *sites) add(key uint64) {
 
 // coalition is which of the compared publishers have visitors in common, and more of
 // them than chance makes (Metwally, Agrawal, El Abbadi: Detectives, WWW 2007). Memory is
-// that of a square of rankedMost.
+// that of a square of alliesMost.
 type coalition struct {
 	index    map[uint32]int
 	visitors []float64   // of each publisher, who went to another of them too
@@ -46,7 +46,11 @@ type coalition struct {
 	usual    float64     // visitors in common, for each visitor of one times each of the other
 }
 
+// newCoalition compares publishers; fewer than leastPeers say nothing of what is usual.
 func newCoalition(ranked []ranked) *coalition {
+	if len(ranked) < leastPeers {
+		ranked = nil
+	}
 	c := &coalition{index: make(map[uint32]int, len(ranked)), visitors: make([]float64, len(ranked)), together: make([][]float64, len(ranked))}
 	for i, r := range ranked {
 		c.index[siteOf(r.key)] = i

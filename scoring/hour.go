@@ -63,7 +63,7 @@ func (h *hour) findings(f func(finding)) {
 	}
 	h.crowded = h.crowd()
 	for _, rule := range [...]func() (click.Reason, float64){
-		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.tooFast, h.beforeDisplay,
+		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.faithful, h.tooFast, h.quick, h.beforeDisplay,
 	} {
 		if reason, strength := rule(); strength >= 1 {
 			f(finding{reason: reason, strength: min(strength, beyond)})
@@ -210,6 +210,22 @@ func (h *hour) coalition() (click.Reason, float64) {
 	return click.ReasonCollusion, over(beyondChance(common, expected), h.p.ZGroup/2)
 }
 
+// faithful: the visitors of a publisher or campaign who come back to it for a day, after
+// pauses, and go nowhere else, are ten times as many as chance and its peers make; and
+// this is one. Before he has come back nobody can tell him from others.
+func (h *hour) faithful() (click.Reason, float64) {
+	reason := click.ReasonCollusion
+	if h.facts&factsDayCampaign != 0 {
+		reason = click.ReasonOneTarget
+	}
+	loyal, expected := h.at(SlotDayLoyal), h.at(SlotDayExpected)
+	if h.p.GroupClicks == 0 || h.at(SlotDayVisits) < firstTier || h.at(SlotDayHere) < mostly ||
+		loyal < h.p.GroupClicks/3 || loyal < float64(lift*expected) || !h.single() {
+		return 0, 0
+	}
+	return reason, over(beyondChance(loyal, expected), h.p.ZGroup/2)
+}
+
 // tooFast: where tokens are made out when the ad is shown, nobody clicks at once, and
 // nobody does after its display.
 func (h *hour) tooFast() (click.Reason, float64) {
@@ -218,6 +234,18 @@ func (h *hour) tooFast() (click.Reason, float64) {
 		strength = max(strength, over(h.p.FastSeconds, age))
 	}
 	return click.ReasonTooFast, strength
+}
+
+// quick: of the publisher's clicks ten times as many come soon after their ads as people
+// make, and so does this one. What a relay lets through is left alone, as in all that
+// people may do by chance.
+func (h *hour) quick() (click.Reason, float64) {
+	n, expected := h.at(SlotQuick), h.at(SlotQuickExpected)
+	if h.many || h.p.GroupClicks == 0 || h.at(SlotTokenAge) <= 0 || h.at(SlotFastShare) > fastCommon ||
+		n < h.p.GroupClicks || n < float64(lift*expected) {
+		return 0, 0
+	}
+	return click.ReasonTooFast, over(beyondChance(n, expected), h.p.ZGroup/2)
 }
 
 // single: address and agent are one visitor as far as can be told.

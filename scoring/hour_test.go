@@ -151,7 +151,7 @@ func (w *town) judgeBy(t *testing.T, cfg Config) tally {
 	if err != nil {
 		t.Fatal(err)
 	}
-	look, judge, err := j.Begin("demo", "shop")
+	_, look, judge, err := j.Begin("demo", "shop", townStart+60*minuteTown)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,6 +296,12 @@ func TestHourFindsAttacks(t *testing.T) {
 				c.sig.IssuedAt = c.EventTime - 80_000
 			}
 		}, click.ReasonTooFast, 0.99},
+		"clicks injected on a publisher, after a moment": {func(w *town) {
+			for i := range 600 {
+				c := w.add("attack", w.within(0, 120), rented(i), w.agent(), w.language(), "pub6", w.campaign())
+				c.sig.IssuedAt = c.EventTime - 100_000 - w.rng.Int64N(1_800_000)
+			}
+		}, click.ReasonTooFast, 0.99},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -346,6 +352,10 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 		for range 1500 {
 			w.add("rack", w.within(60, 120), "192.0.2.6", w.agents[3], "vi", "pub8", w.campaign())
 		}
+		for i := range 400 { // an app's, who are quicker by half than others, and not all as machines are
+			c := w.add("quick", w.within(0, 120), fmt.Sprintf("198.17.%d.%d", i/250, i%250+1), w.agent(), w.language(), "pub5", w.campaign())
+			c.sig.IssuedAt = c.EventTime - 700_000 - w.rng.Int64N(15_000_000)
+		}
 		for i := range 400 { // readers of two sister papers
 			ip, agent, at := fmt.Sprintf("198.19.%d.%d", 1+i/250, i%250+1), w.agent(), w.within(0, 110)
 			for range 1 + w.few() {
@@ -369,7 +379,7 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 		if r.total["rack"] < 1000 || r.share("rack") < 0.95 {
 			t.Errorf("town %d: %d of %d clicks of the rack were found", seed, r.bad["rack"], r.total["rack"])
 		}
-		for _, name := range []string{"office", "university", "mobile network", "stadium", "arena", "beside a rack", "sisters", "family"} {
+		for _, name := range []string{"office", "university", "mobile network", "stadium", "arena", "beside a rack", "quick", "sisters", "family"} {
 			if r.total[name] < 20 || r.share(name) > 0.003 {
 				t.Errorf("town %d: %d of %d clicks of %s are not billed: %v", seed, r.bad[name], r.total[name], name, r.reasons[name])
 			}
@@ -477,7 +487,7 @@ func TestSurveyStaysBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := newSurvey(cfg.Policy.rulebook(nil), j.tables())
+	s, err := newSurvey(cfg.Policy.rulebook(nil), j.tables(), townStart/hourMicros)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -517,7 +527,7 @@ func BenchmarkPass(b *testing.B) {
 				b.Fatal(err)
 			}
 			for b.Loop() {
-				look, judge, err := j.Begin("demo", "shop")
+				_, look, judge, err := j.Begin("demo", "shop", townStart+60*minuteTown)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -15,6 +15,7 @@ type Judge struct {
 	models   *Models
 	fixed    *forests // nil: those in force
 	maxKeys  int
+	memory   *memory
 }
 
 // judgeSeed scatters entities over the tables of a pass. It may be known, unlike a
@@ -38,7 +39,7 @@ func NewJudge(cfg Config, model *iforest.Model, policies func(tenantID, sourceID
 	if policies == nil {
 		policies = func(string, string) *click.Policies { return nil }
 	}
-	return &Judge{policy: cfg.Policy, policies: policies, models: models, maxKeys: cfg.MaxKeys}, nil
+	return &Judge{policy: cfg.Policy, policies: policies, models: models, maxKeys: cfg.MaxKeys, memory: newMemory(dayHours * cfg.MaxKeys)}, nil
 }
 
 // Models are the forests that score; they may be changed between passes, and a pass
@@ -100,25 +101,31 @@ func (r *rulebook) of(campaignID string) *named {
 	return &r.source
 }
 
-// Begin starts a pass over the clicks of one source, those of one hour and of the hour
-// before it, with nothing remembered. Both functions take them in order of event time
-// and id, from one goroutine, and keep nothing of them: first all of them go to look,
-// which notes what the hour says of its entities, then all of them to judge, which
-// returns their verdicts. What lists, headers and the weeks of its publisher said of a click is
-// kept as it was stored; rates, facts of the hour and model score are worked out again. A pass that
-// does not look judges by the clicks before alone. A click without a vector, or with
-// one of a version that is not known, is not counted and keeps its verdict.
-func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
+// Begin starts a pass over the clicks of one source in an hour, given by its beginning in
+// Unix microseconds. Both functions take clicks in order of event time and id, from one
+// goroutine, and keep nothing of them: first those from the hour of from on go to look,
+// which notes what the hours say of their entities, then those of the hour before and of
+// the hour itself to judge, which returns their verdicts. from is the hour before, or
+// earlier, at most 23 hours, when this judge does not remember who came in those: what it
+// remembers is what it would read again, so verdicts do not depend on it. What lists,
+// headers and the weeks of its publisher said of a click is kept as it was stored; rates,
+// facts of the hour and model score are worked out again. A pass that does not look judges by the clicks before alone.
+// A click without a vector, or with one of a version that is not known, is not counted and
+// keeps its verdict.
+func (j *Judge) Begin(tenantID, sourceID string, hour int64) (from int64, look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
 	rules := j.policy.rulebook(j.policies(tenantID, sourceID))
 	seen, err := newEntities(j.tables())
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
-	view, err := newSurvey(rules, j.tables())
+	at := hour / hourMicros
+	view, err := newSurvey(rules, j.tables(), at)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
 	forests := j.forests()
+	past := pastOf{tenantID, sourceID, rules.source.hash}
+	from = j.memory.recall(past, view.day) * hourMicros
 	look = func(c *click.Click) {
 		if v := c.Verdict; modern(&v) {
 			view.look(c, &v.Vector)
@@ -128,6 +135,12 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 		v := c.Verdict
 		if !modern(&v) {
 			return v
+		}
+		if !view.settled {
+			view.settle()
+			if view.looked {
+				j.memory.keep(past, view.day)
+			}
 		}
 		clear(v.Vector[SlotFacts:])
 		seen.observe(&v.Vector, c, addressKnown(c))
@@ -140,7 +153,7 @@ func (j *Judge) Begin(tenantID, sourceID string) (look func(*click.Click), judge
 		j.models.watch(forests, c, &v, policy.ModelSuspect)
 		return v
 	}
-	return look, judge, nil
+	return from, look, judge, nil
 }
 
 // tables are those of one pass. Most passes are over few clicks: reserving what a

@@ -16,7 +16,7 @@ func newJudge(t testing.TB, model *iforest.Model) (*Judge, func(*click.Click) cl
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, judge, err := j.Begin("demo", "shop")
+	_, _, judge, err := j.Begin("demo", "shop", start/hourMicros*hourMicros)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -216,7 +216,7 @@ func TestFixedJudge(t *testing.T) {
 		j    *Judge
 		want uint64
 	}{{fixed, a.Hash()}, {j, b.Hash()}, {j.Fixed(), b.Hash()}} {
-		_, judge, err := c.j.Begin("demo", "")
+		_, _, judge, err := c.j.Begin("demo", "", start/hourMicros*hourMicros)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,7 +72,7 @@ func (p *Policy) set(source *click.SourcePolicy) {
 
 // rules counts how often the rules changed, or the bounds that are no policy's. It is in
 // the hash, so that verdicts of other rules are not taken for these.
-const rules = 3
+const rules = 4
 
 // Hash names the policy and the meaning of the vector it reads: xxHash64 over
 // version, rules, thresholds and a byte 1 if apps are tools, little endian. It allocates

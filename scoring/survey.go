@@ -25,7 +25,9 @@ type survey struct {
 	seats   *entity.Table[addressHour]
 	scopes  *entity.Table[scope]
 	groups  *entity.Table[group]
-	hour    int64 // newest hour that was seen, in hours since the epoch
+	day     *day
+	hour    int64 // that is judged, in hours since the epoch
+	looked  bool
 	settled bool
 
 	agents, targets entity.Population // of the first click of each address
@@ -50,6 +52,9 @@ const (
 
 // rankedMost bounds the scopes of a kind that are compared with each other.
 const rankedMost = 64
+
+// alliesMost bounds the publishers whose visitors are compared with each other.
+const alliesMost = 128
 
 // leastPeers is how many scopes a kind must have to be peers, and leastPopulation how
 // many addresses a population.
@@ -167,8 +172,33 @@ type scope struct {
 	twice  uint32    // clicks of both hours that were pressed twice
 	loyal  [2]uint32 // clicks of both hours by visitors who come again and again, quickly and slowly, when all are in
 	same   uint64    // pairs of clicks of the hour that have one fingerprint
+	aged   uint32    // clicks of both hours with a token's age
+	quick  [quicks]uint32
 
 	displays displays // of the clicks of the hour
+}
+
+// quicks is how many times fast_seconds a click is quick. Each of them is looked at by
+// itself, so that who clicks at once does not make those strange who look for a second.
+const quicks = 4
+
+// quickOf is the place of a token's age among them, or -1.
+func quickOf(age, fastSeconds float64) int {
+	if i := age / fastSeconds; i >= 0 && i < quicks {
+		return int(i)
+	}
+	return -1
+}
+
+// soon notes a token's age in seconds, 0 where it is not known.
+func (x *scope) soon(age, fastSeconds float64) {
+	if !(age > 0) {
+		return
+	}
+	x.aged++
+	if i := quickOf(age, fastSeconds); i >= 0 {
+		x.quick[i]++
+	}
 }
 
 // group is a fingerprint in a scope.
@@ -193,6 +223,7 @@ type peers struct {
 	ranked []ranked // those with enough clicks, the busiest first
 	one    usual
 	loyal  [2]usual
+	quick  [quicks]float64 // upper quartile of the share of quick clicks
 }
 
 // usual is median and MAD of a value, when there are enough to tell.
@@ -204,10 +235,13 @@ type usual struct {
 // expected are the cells that a number of clicks occupies, see entity.Population.
 type expected struct{ agents, agentsDeviation, targets, targetsDeviation float64 }
 
-// newSurvey makes one with tables as c says.
-func newSurvey(rules *rulebook, c entity.Config) (*survey, error) {
-	s := &survey{rules: rules, policy: rules.source.Policy, expected: make(map[uint32]expected)}
+// newSurvey makes one of an hour, in hours since the epoch, with tables as c says.
+func newSurvey(rules *rulebook, c entity.Config, hour int64) (*survey, error) {
+	s := &survey{rules: rules, policy: rules.source.Policy, hour: hour, expected: make(map[uint32]expected)}
 	var err error
+	if s.day, err = newDay(&s.policy, c, hour); err != nil {
+		return nil, err
+	}
 	if s.rates, err = newTempo(c); err != nil {
 		return nil, err
 	}
@@ -251,21 +285,28 @@ func fingerprintOf(c *click.Click, v *click.Vector) uint64 {
 
 func groupKey(scope, finger uint64) uint64 { return zscore.Key(scope, finger) }
 
-// look takes note of a click. They come in order of event time.
-// Once the first is judged, nothing changes any more.
+// look takes note of a click. They come in order of event time. Of hours before the last
+// two only who came is noted. Once the first is judged, nothing changes any more.
 func (s *survey) look(c *click.Click, v *click.Vector) {
 	if s.settled {
 		return
 	}
+	s.looked = true
 	addressKey, pairKey := keysOf(judgeSeed, c)
-	s.rates.observe(v, c, addressKnown(c), addressKey, pairKey)
+	early := c.EventTime/hourMicros < s.hour-1
+	if !early {
+		s.rates.observe(v, c, addressKnown(c), addressKey, pairKey)
+	}
 	ranges, policy := int(v[SlotRanges]), &s.rules.of(c.CampaignID).Policy
 	if c.Flags&click.FlagTest != 0 || givtReasons(policy, c.Flags, v, ranges)|undecidableReasons(c.Flags, v) != 0 {
 		return
 	}
-	flood := policy.flood(v)
-	s.hour = max(s.hour, c.EventTime/hourMicros)
 	keys := scopeKeys(c)
+	s.day.note(c, addressKey, pairKey, ranges&rangeShared != 0, &keys)
+	if early {
+		return
+	}
+	flood := policy.flood(v)
 	own, twice, before := s.pair(pairKey, addressKey, c, v, flood, &keys)
 	if twice {
 		s.pressedTwice(pairKey, addressKey, keys[ofPublisher])
@@ -381,6 +422,7 @@ func (s *survey) scope(addressKey uint64, single, again bool, c *click.Click, v 
 		}
 		x.same += uint64(same)
 		x.note(odd, single, again)
+		x.soon(float64(v[SlotTokenAge]), s.policy.FastSeconds)
 		lock.Unlock()
 	}
 }
@@ -402,6 +444,7 @@ func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, single, 
 // settle compares the scopes when all clicks are in.
 func (s *survey) settle() {
 	s.settled, s.rates = true, nil
+	s.day.settle()
 	s.pairs.Each(func(_ uint64, p *pairHour) {
 		if m := &p.focus[ofPublisher]; returns(float64(p.clicks), p.gaps.Typical()) && float64(m.lead) >= mostly*float64(p.clicks) && s.single(p) {
 			if most := s.policy.EntityClicks; most > 0 && float64(p.clicks) > most {
@@ -412,15 +455,10 @@ func (s *survey) settle() {
 			}
 		}
 	})
-	s.scopes.Each(func(key uint64, x *scope) {
-		now, _ := x.in(s.hour)
-		if x.kind != ofSource && now >= max(2, s.policy.GroupClicks) {
-			p := &s.peers[x.kind]
-			p.ranked = append(p.ranked, ranked{key, now})
-		}
-	})
 	for kind := range s.peers {
-		s.compare(&s.peers[kind])
+		p := &s.peers[kind]
+		p.ranked = s.rank(kind, rankedMost, func(x *scope) float64 { now, _ := x.in(s.hour); return now })
+		s.compare(p)
 	}
 	s.ally()
 	var again []float64
@@ -435,13 +473,25 @@ func (s *survey) settle() {
 	}
 }
 
-// ally compares the visitors of the source's busiest publishers, where it has enough.
+// rank lists the scopes of a kind that have enough clicks, by a function that counts
+// them, the busiest first.
+func (s *survey) rank(kind, most int, clicks func(*scope) float64) (busy []ranked) {
+	s.scopes.Each(func(key uint64, x *scope) {
+		if n := clicks(x); int(x.kind) == kind && n >= max(2, s.policy.GroupClicks) {
+			busy = append(busy, ranked{key, n})
+		}
+	})
+	slices.SortFunc(busy, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.clicks, a.clicks), cmp.Compare(a.key, b.key)) })
+	return busy[:min(len(busy), most)]
+}
+
+// ally compares the visitors of the source's busiest publishers in both hours, where it
+// has enough.
 func (s *survey) ally() {
-	ranked := s.peers[ofPublisher].ranked
-	if len(ranked) < leastPeers {
-		ranked = nil
-	}
-	s.allies = newCoalition(ranked)
+	s.allies = newCoalition(s.rank(ofPublisher, alliesMost, func(x *scope) float64 {
+		now, before := x.in(s.hour)
+		return now + before
+	}))
 	s.pairs.Each(func(_ uint64, p *pairHour) {
 		if !p.sites.many && s.single(p) {
 			s.allies.note(&p.sites)
@@ -460,23 +510,37 @@ func (s *survey) single(p *pairHour) bool {
 	return a != nil && a.agents.Distinct() < rotated
 }
 
-// compare keeps the busiest scopes and finds what is usual among them.
+// compare finds what is usual among the busiest scopes.
 func (s *survey) compare(p *peers) {
-	slices.SortFunc(p.ranked, func(a, b ranked) int { return cmp.Or(cmp.Compare(b.clicks, a.clicks), cmp.Compare(a.key, b.key)) })
-	p.ranked = p.ranked[:min(len(p.ranked), rankedMost)]
 	var one []float64
 	var loyal [2][]float64
+	var quick [quicks][]float64
 	for _, r := range p.ranked {
 		x := s.scopes.Find(r.key)
 		one = append(one, x.one())
 		for pace := range loyal {
 			loyal[pace] = append(loyal[pace], x.loyalty(pace))
 		}
+		for i := range quick {
+			quick[i] = append(quick[i], elsewhere(float64(x.quick[i]), float64(x.aged)))
+		}
 	}
 	p.one.median, p.one.mad, _ = zscore.MedianMAD(one)
 	for pace := range loyal {
 		p.loyal[pace].median, p.loyal[pace].mad, _ = zscore.MedianMAD(loyal[pace])
 	}
+	for i := range quick {
+		p.quick[i] = upperQuartile(quick[i])
+	}
+}
+
+// upperQuartile of values, which it sorts; 0 of none.
+func upperQuartile(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	slices.Sort(values)
+	return values[3*len(values)/4]
 }
 
 // one is the chance that two clicks of the hour have one fingerprint (Simpson, 1949).
@@ -505,7 +569,7 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	if !s.settled {
 		s.settle()
 	}
-	if c.EventTime/hourMicros != s.hour {
+	if !s.looked || c.EventTime/hourMicros != s.hour {
 		return // of the hour before: it only warms the rates
 	}
 	facts := factsKnown
@@ -523,6 +587,7 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	}
 	facts |= s.fillGroup(v, fingerprintOf(c, v), &keys)
 	s.fillPublisher(v, keys[ofPublisher], p)
+	facts |= s.day.fill(v, pairKey, &keys)
 	if s.aged > 0 {
 		v[SlotFastShare] = float32(s.fast / s.aged)
 	}
@@ -709,6 +774,28 @@ func (s *survey) shares(kind int, key, finger uint64) (median, mad float64) {
 	return median, mad
 }
 
+// fillQuick writes how many of the publisher's clicks came as soon after their ads were
+// made out as this one, and how many would of as many people as its slower clicks show:
+// by the source's others, or by the upper quartile of its peers, whichever is more.
+func (s *survey) fillQuick(v *click.Vector, x *scope) {
+	age := float64(v[SlotTokenAge])
+	total := s.scopes.Find(zscore.Key(judgeSeed, ofSource))
+	peers := &s.peers[ofPublisher]
+	at := quickOf(age, s.policy.FastSeconds)
+	if total == nil || len(peers.ranked) < leastPeers || !(age > 0) || at < 0 {
+		return
+	}
+	slow, rest, usual := float64(x.aged)+1, 1.0, 0.0
+	for i, n := range x.quick {
+		share := max(peers.quick[i], elsewhere(float64(total.quick[i])-float64(n), float64(total.aged)-float64(x.aged)))
+		slow, rest = slow-float64(n), rest-share
+		if i == at {
+			usual = share
+		}
+	}
+	v[SlotQuick], v[SlotQuickExpected] = float32(x.quick[at]), float32(float64(slow*usual)/max(0.01, rest))
+}
+
 // fillPublisher writes how many of the publisher's clicks are those of the same few,
 // against its peers', and how many of the pair's are the publisher's.
 func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
@@ -716,6 +803,7 @@ func (s *survey) fillPublisher(v *click.Vector, key uint64, p *pairHour) {
 	if key == 0 || x == nil {
 		return
 	}
+	s.fillQuick(v, x)
 	if p == nil {
 		return
 	}

@@ -105,6 +105,12 @@ const (
 	SlotTwice          // how many would be of people
 	SlotDisplayGap     // seconds from the display of its ad to the click; below 0 it came first
 	SlotUnseenZ        // z: clicks of this visitor whose displays are missing, against everybody's
+	SlotDayVisits      // visits of address and agent in the day before the hour ends
+	SlotDayHere        // share of them that are the publisher's, or the campaign's
+	SlotDayLoyal       // visitors who return to it so, and go nowhere else
+	SlotDayExpected    // how many would
+	SlotQuick          // clicks of the publisher that came as soon after their ads
+	SlotQuickExpected  // how many would of people
 	numSlots
 )
 
@@ -163,7 +169,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotPairFence:      {"pair_fence", "IQR", "The same of address and agent together against all active pairs."},
 	SlotPublisherWeek:  {"publisher_surprise", "robust z", "The publisher's last 60 minutes against the same hour of the last four weeks, or of the last seven days where that is less, as the gateway knew them."},
 	SlotWeekHours:      {"publisher_surprise_hours", "hours", "How many earlier hours that rests on; 0 is no opinion."},
-	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's, 32 the feed of displays can be believed, 64 so can how soon after them people click."},
+	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's, 32 the feed of displays can be believed, 64 so can how soon after them people click, 128 who returns in a day is the campaign's and not the publisher's."},
 	SlotHourPair:       {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
 	SlotHourFlood:      {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
 	SlotHourGaps:       {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
@@ -202,6 +208,12 @@ var Slots = [numSlots]SlotInfo{
 	SlotTwice:          {"hour_twice_usual", "clicks", "How many it would be of as many first clicks of all addresses."},
 	SlotDisplayGap:     {"display_gap", "s", "From the display of the click's ad to the click, where displays are fed; below 0 the click came first; 0 is not known."},
 	SlotUnseenZ:        {"undisplayed_z", "z", "How many more displays of the clicks of address and agent are missing than chance loses of everybody's; 0 where this one's is there."},
+	SlotDayVisits:      {"day_visits", "visits", "Visits of address and agent in the hour and the 23 before it, with a quarter of an hour and more between them; 0 of one visit."},
+	SlotDayHere:        {"day_here", "share", "How many of them at least were on the publisher, or on the campaign, when most were."},
+	SlotDayLoyal:       {"day_returning", "visitors", "Visitors of the publisher, or the campaign, in those hours who came as often, twice or three times and more, and 8 of 10 times there."},
+	SlotDayExpected:    {"day_returning_usual", "visitors", "How many they would be: by chance, or by the upper quartile of its peers, whichever is more."},
+	SlotQuick:          {"publisher_quick", "clicks", "Clicks of the publisher in both hours that came as soon after their tokens as this one, to fast_seconds; 0 from four times that on."},
+	SlotQuickExpected:  {"publisher_quick_usual", "clicks", "How many they would be beside its slower ones: as the source's others, or the upper quartile of its peers, whichever is more."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 
@@ -282,6 +294,7 @@ const (
 	factsSource
 	factsDisplay
 	factsPace
+	factsDayCampaign
 )
 
 // fillLists writes the slots that depend on the click alone.

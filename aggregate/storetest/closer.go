@@ -21,9 +21,9 @@ type floodJudge struct{}
 
 func (floodJudge) Hashes(string, string) (policy, model uint64) { return 1<<63 | 7, 0 }
 
-func (floodJudge) Begin(string, string) (look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
+func (floodJudge) Begin(_, _ string, hour int64) (from int64, look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
 	last := make(map[click.Key][2]int64)
-	return func(*click.Click) {}, func(c *click.Click) click.Verdict {
+	return hour - 3600*second, func(*click.Click) {}, func(c *click.Click) click.Verdict {
 		v := c.Verdict
 		v.Reasons &^= 1 << click.ReasonRateIP
 		seen := last[c.IPKey]

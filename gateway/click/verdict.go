@@ -210,7 +210,7 @@ func (s Reasons) Codes() []string {
 // VectorSize is the fixed number of features; VectorVersion says which meaning
 // each slot has. Package scoring documents the slots. Older vectors are shorter:
 // the slots behind them read as 0.
-const VectorSize = 80
+const VectorSize = 88
 
 // Vector is the feature vector a verdict was computed from.
 type Vector [VectorSize]float32

@@ -68,11 +68,11 @@ type recorder struct {
 	passes []*passed
 }
 
-func (r *recorder) Begin(tenant, source string) (look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
-	look, inner, err := r.Judge.Begin(tenant, source)
+func (r *recorder) Begin(tenant, source string, hour int64) (from int64, look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
+	from, look, inner, err := r.Judge.Begin(tenant, source, hour)
 	p := &passed{tenant: tenant, source: source, round: r.round, vectors: map[click.ID]click.Vector{}}
 	r.passes = append(r.passes, p)
-	return look, func(c *click.Click) click.Verdict {
+	return from, look, func(c *click.Click) click.Verdict {
 		v := inner(c)
 		p.hour = max(p.hour, c.EventTime/hourMicros)
 		p.vectors[c.EventID] = v.Vector

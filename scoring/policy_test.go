@@ -197,7 +197,7 @@ func TestCampaignPolicyDecides(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	look, judge, err := j.Begin("demo", "shop")
+	_, look, judge, err := j.Begin("demo", "shop", start/hourMicros*hourMicros)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,6 +76,9 @@ var reasonPairs = map[click.Reason]pair{
 		SlotGroupElsewhere, 0.03125, SlotScopeOneZ, 6),
 	click.ReasonCollusion: slotPair(SlotLoyalZ, 6, below(6), SlotFacts, factsKnown, SlotHourPair, oftenTwice, SlotHourPairHere, 0.875, SlotHourAgents, 1),
 	click.ReasonTooFast:   slotPair(SlotTokenAge, 0.5, above(0.5), SlotFacts, factsKnown),
+
+	click.ReasonNoDisplay:     slotPair(SlotUnseenZ, 6, below(6), SlotFacts, factsKnown|factsDisplay, SlotHourAgents, 1),
+	click.ReasonBeforeDisplay: slotPair(SlotDisplayGap, -displaySkew, below(-displaySkew), SlotFacts, factsKnown|factsDisplay),
 }
 
 // reasonsElsewhere are those that others give, and the test with their pair.

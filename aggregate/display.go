@@ -79,9 +79,9 @@ func (c *Closer) fed(ctx context.Context, u Unit) (state string, err error) {
 	if err != nil {
 		return "", err
 	}
-	through, any := FedThrough(marks, retired)
+	through, taken := FedThrough(marks, retired)
 	switch {
-	case !any:
+	case !taken:
 		return feedNone, nil
 	case u.Hour-TokenLife < c.dep.Now().Add(-c.dep.ImpressionsKeep).UnixMicro():
 		return feedOld, nil

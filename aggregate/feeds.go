@@ -212,9 +212,9 @@ func (c *FeedConfig) Validate() error {
 
 // FedThrough returns up to when, Unix microseconds, the store has all impressions that
 // gateways answered for, from their newest marks in every partition; 0 while that cannot
-// be told. any says whether a gateway takes impressions at all; those that take none, and
+// be told. taken says whether a gateway takes impressions at all; those that take none, and
 // those that are retired, hold nothing back.
-func FedThrough(marks []StoredMark, retired []Retirement) (through int64, any bool) {
+func FedThrough(marks []StoredMark, retired []Retirement) (through int64, taken bool) {
 	boots := newestBoots(marks, retired)
 	fed := lowest(marks, stream.ImpressionsTopic)
 	through = math.MaxInt64
@@ -226,12 +226,12 @@ func FedThrough(marks []StoredMark, retired []Retirement) (through int64, any bo
 		case !ok || l.seen < l.mark.ImpressionPartitions:
 			return 0, true
 		}
-		any = true
+		taken = true
 		if !l.mark.Final {
 			through = min(through, l.mark.At)
 		}
 	}
-	if !any {
+	if !taken {
 		return 0, false
 	}
 	return through, true

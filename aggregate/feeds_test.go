@@ -42,7 +42,7 @@ func TestFedThrough(t *testing.T) {
 		marks   []aggregate.StoredMark
 		retired []aggregate.Retirement
 		through int64
-		any     bool
+		taken   bool
 	}{
 		"nobody":                      {nil, nil, 0, false},
 		"nobody takes any":            {[]aggregate.StoredMark{clicks(mark("a", 1, 5, 100, none))}, nil, 0, false},
@@ -59,8 +59,8 @@ func TestFedThrough(t *testing.T) {
 		"a new boot of before feeds":  {[]aggregate.StoredMark{fed(a2, 0), fed(a2, 1), clicks(mark("a", 2, 1, 400, none))}, nil, 0, false},
 		"marks of clicks say nothing": {[]aggregate.StoredMark{fed(a1, 0), fed(a1, 1), clicks(a2)}, nil, 100, true},
 	} {
-		if through, any := aggregate.FedThrough(tt.marks, tt.retired); through != tt.through || any != tt.any {
-			t.Errorf("%s: through %d, any %v; want %d, %v", name, through, any, tt.through, tt.any)
+		if through, taken := aggregate.FedThrough(tt.marks, tt.retired); through != tt.through || taken != tt.taken {
+			t.Errorf("%s: through %d, taken %v; want %d, %v", name, through, taken, tt.through, tt.taken)
 		}
 	}
 }

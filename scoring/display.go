@@ -6,8 +6,8 @@ import (
 	"clickgate/gateway/click"
 )
 
-// Bounds of the rules over displays that are no matter of taste; docs/scoring.md says
-// where each comes from.
+// Bounds of the rules over displays that are no matter of taste; docs/feeds.md says
+// what each is for.
 const (
 	displaySkew  = 5.0  // s that the clock of displays may be ahead of that of clicks
 	displaysHalf = 0.5  // share of clicks with their display in order from which a feed works

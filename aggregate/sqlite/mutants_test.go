@@ -24,24 +24,27 @@ var mutants = map[string]struct {
 	caughtBy string
 	change   func(*mutantTx)
 }{
-	"zombies may write":          {"FencedBatchWritesNothing", func(m *mutantTx) { m.forgiven = aggregate.ErrFenced }},
-	"gaps are skipped":           {"Gap", func(m *mutantTx) { m.forgiven = aggregate.ErrGap }},
-	"batches apply again":        {"AmbiguousCommit", func(m *mutantTx) { m.forgiven = aggregate.ErrApplied }},
-	"every copy is new":          {"CopiesAcrossBatches", func(m *mutantTx) { m.allNew = true }},
-	"redeliveries are all new":   {"CopiesInOneBatch", func(m *mutantTx) { m.allNew = true }},
-	"letters are all new":        {"DeadLetters", func(m *mutantTx) { m.allNew = true }},
-	"duplicates stay valid":      {"DuplicateRules", func(m *mutantTx) { m.noMarking = true }},
-	"earlier clicks are missed":  {"DuplicatesAcrossBatches", func(m *mutantTx) { m.noMatches = true }},
-	"tenants share click ids":    {"TenantsNeverMeet", func(m *mutantTx) { m.oneTenant = true }},
-	"a minute count gets lost":   {"CopiesInOneBatch", func(m *mutantTx) { m.loseMinute = true }},
-	"old marks replace new ones": {"Marks", func(m *mutantTx) { m.firstMark = true }},
-	"kept counts are ignored":    {"LongBoot", func(m *mutantTx) { m.noKept = true }},
-	"the last count replaces":    {"MarkCounts", func(m *mutantTx) { m.lastCount = true }},
-	"the query is forgotten":     {"LongBoot", func(m *mutantTx) { m.noQuery = true }},
-	"attempts undo nothing":      {"Attempts", func(m *mutantTx) { m.noUndo = true }},
-	"attempts undo everything":   {"RejectedRows", func(m *mutantTx) { m.allUndo = true }},
-	"poison is thrown away":      {"Poison", func(m *mutantTx) { m.noPoison = true }},
-	"cancelled batches commit":   {"Cancelled", func(m *mutantTx) { m.deaf = true }},
+	"zombies may write":           {"FencedBatchWritesNothing", func(m *mutantTx) { m.forgiven = aggregate.ErrFenced }},
+	"gaps are skipped":            {"Gap", func(m *mutantTx) { m.forgiven = aggregate.ErrGap }},
+	"batches apply again":         {"AmbiguousCommit", func(m *mutantTx) { m.forgiven = aggregate.ErrApplied }},
+	"every copy is new":           {"CopiesAcrossBatches", func(m *mutantTx) { m.allNew = true }},
+	"redeliveries are all new":    {"CopiesInOneBatch", func(m *mutantTx) { m.allNew = true }},
+	"letters are all new":         {"DeadLetters", func(m *mutantTx) { m.allNew = true }},
+	"duplicates stay valid":       {"DuplicateRules", func(m *mutantTx) { m.noMarking = true }},
+	"earlier clicks are missed":   {"DuplicatesAcrossBatches", func(m *mutantTx) { m.noMatches = true }},
+	"tenants share click ids":     {"TenantsNeverMeet", func(m *mutantTx) { m.oneTenant = true }},
+	"a minute count gets lost":    {"CopiesInOneBatch", func(m *mutantTx) { m.loseMinute = true }},
+	"old marks replace new ones":  {"Marks", func(m *mutantTx) { m.firstMark = true }},
+	"kept counts are ignored":     {"LongBoot", func(m *mutantTx) { m.noKept = true }},
+	"the last count replaces":     {"MarkCounts", func(m *mutantTx) { m.lastCount = true }},
+	"the query is forgotten":      {"LongBoot", func(m *mutantTx) { m.noQuery = true }},
+	"attempts undo nothing":       {"Attempts", func(m *mutantTx) { m.noUndo = true }},
+	"attempts undo everything":    {"RejectedRows", func(m *mutantTx) { m.allUndo = true }},
+	"poison is thrown away":       {"Poison", func(m *mutantTx) { m.noPoison = true }},
+	"tenants share impressions":   {"Impressions", func(m *mutantTx) { m.oneTenant = true }},
+	"impressions are stored anew": {"Impressions", func(m *mutantTx) { m.newDisplays = true }},
+	"transaction ids are ignored": {"Conversions", func(m *mutantTx) { m.noTransactions = true }},
+	"cancelled batches commit":    {"Cancelled", func(m *mutantTx) { m.deaf = true }},
 
 	"late clicks are ordinary":       {"LateClicks", func(m *mutantTx) { m.nothingSealed = true }},
 	"sealed sets grow":               {"SealDuringIngest", func(m *mutantTx) { m.nothingSealed = true }},
@@ -147,6 +150,7 @@ type mutantTx struct {
 	forgiven                                                                       error
 	allNew, noMarking, noMatches, oneTenant, loseMinute, firstMark, noPoison, deaf bool
 	noUndo, allUndo                                                                bool
+	newDisplays, noTransactions                                                    bool
 	noKept, noQuery, lastCount                                                     bool
 	closingFaults
 }
@@ -233,6 +237,29 @@ func (m *mutantTx) Attempt(ctx context.Context, f func() error) error {
 		return err
 	}
 	return m.Tx.Attempt(ctx, f)
+}
+
+func (m *mutantTx) InsertImpressions(ctx context.Context, rows []click.Impression) (int, error) {
+	for i := range rows {
+		if m.oneTenant {
+			rows[i].TenantID = "acme"
+		}
+		if m.newDisplays {
+			if _, err := m.Tx.(*tx).exec("mutant", "DELETE FROM impressions WHERE click_id = ?", rows[i].ClickID[:]); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return m.Tx.InsertImpressions(ctx, rows)
+}
+
+func (m *mutantTx) InsertConversions(ctx context.Context, rows []click.Conversion) (int, error) {
+	for i := range rows {
+		if m.noTransactions {
+			rows[i].TransactionID = ""
+		}
+	}
+	return m.Tx.InsertConversions(ctx, rows)
 }
 
 func (m *mutantTx) InsertPoison(ctx context.Context, rows []aggregate.PoisonRow) error {

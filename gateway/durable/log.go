@@ -120,9 +120,9 @@ func (l *Log) Record(r *Record, done Waiter) error {
 // feedShare is the part of a buffer, or of the spool, up to which it takes fed records.
 const feedShare = 0.5
 
-// takesFeed reports whether fed records may come in: they have a topic, and while Kafka is what events are
-// acked by, it alone takes them: the spool is what clicks fall back on. In any order
-// half of the room is kept for clicks.
+// takesFeed reports whether fed records may come in. They need a topic. Where events are
+// acked by Kafka it alone takes them, because the spool is what clicks fall back on; and
+// in any order half of the room is kept for clicks.
 func (l *Log) takesFeed(kind stream.Kind) bool {
 	if l.partitions(kind) == 0 || l.cfg.First == KafkaFirst && l.degraded.Load() {
 		return false

@@ -25,6 +25,8 @@ var bounds = map[string]string{
 	"class":   "classes of requests: paid, organic, demoted, bulk",
 	"code":    "status codes, or error codes of docs/api.md",
 	"entry":   "ways that a click may come: c, b, batch, log",
+	"feed":    "impressions or conversions; of closed hours what the feed was: used, thin, behind, old, none",
+	"row":     "new or repeated",
 	"gateway": "gateways that sent something, 64 at most; the others together are others",
 	"kind":    "kinds of log lines",
 	"outcome": "outcomes in the program's text",

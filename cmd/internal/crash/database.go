@@ -46,6 +46,17 @@ func (d *database) onServer(ctx context.Context, sql string, args ...any) error 
 	return err
 }
 
+// await waits for a server that recovers from its log.
+func (d *database) await(ctx context.Context) error {
+	for {
+		err := d.onServer(ctx, "SELECT 1")
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		rest(ctx, 100*time.Millisecond)
+	}
+}
+
 func (d *database) drop(ctx context.Context) error {
 	return d.onServer(ctx, "DROP DATABASE IF EXISTS "+d.name+" WITH (FORCE)")
 }

@@ -122,6 +122,9 @@ func (r *run) progress(format string, args ...any) {
 func (r *run) drain(ctx context.Context) (unread []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, drainLimit)
 	defer cancel()
+	if err := r.db.await(ctx); err != nil {
+		return nil, err
+	}
 	for _, group := range [][]*process{r.brokers, r.aggregators, r.gateways} {
 		if err := awaitAll(ctx, group); err != nil {
 			return nil, err

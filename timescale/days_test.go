@@ -161,7 +161,9 @@ func TestDaysBesideReads(t *testing.T) {
 			if _, err := a.(*tx).tx.Exec(t.Context(), "SELECT count(*) FROM clicks"); err != nil {
 				return err
 			}
-			go func() { made <- s.days.make(t.Context(), s, []int64{storetest.Base.Add(-7*oneDay).UnixMicro() / dayMicros}) }()
+			go func() {
+				made <- s.days.make(t.Context(), s, []int64{storetest.Base.Add(-7*oneDay).UnixMicro() / dayMicros})
+			}()
 			for n := 0; !waits() && n < 10_000; n++ {
 				time.Sleep(time.Millisecond)
 			}

@@ -33,11 +33,11 @@ func DefaultSeries() SeriesConfig {
 func (c *SeriesConfig) Validate() error {
 	switch {
 	case c.Smooth < 1 || c.Smooth > c.Detector.Window:
-		return fmt.Errorf("Smooth %d is out of range; use 1 to Window points", c.Smooth)
+		return fmt.Errorf("smooth: %d is out of range; use 1 to Window points", c.Smooth)
 	case c.HalfLife < 1:
-		return fmt.Errorf("HalfLife %d is out of range; use 1 point or more", c.HalfLife)
+		return fmt.Errorf("half-life: %d is out of range; use 1 point or more", c.HalfLife)
 	case c.Quiet < 0:
-		return fmt.Errorf("Quiet %d is out of range; use 0 points or more", c.Quiet)
+		return fmt.Errorf("quiet: %d is out of range; use 0 points or more", c.Quiet)
 	}
 	return c.Detector.Validate()
 }

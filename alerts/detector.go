@@ -59,17 +59,17 @@ func (c *DetectorConfig) Validate() error {
 	finite := func(f float64) bool { return !math.IsNaN(f) && !math.IsInf(f, 0) }
 	switch {
 	case c.Window < zscore.MinBaseline || c.Window > 1440:
-		return fmt.Errorf("Window %d is out of range; use %d to 1440 points", c.Window, zscore.MinBaseline)
+		return fmt.Errorf("window: %d is out of range; use %d to 1440 points", c.Window, zscore.MinBaseline)
 	case c.Warmup < zscore.MinBaseline || c.Warmup > c.Window:
-		return fmt.Errorf("Warmup %d is out of range; use %d to Window", c.Warmup, zscore.MinBaseline)
+		return fmt.Errorf("warmup: %d is out of range; use %d to Window", c.Warmup, zscore.MinBaseline)
 	case !(c.Close > 0) || !(c.Open > c.Close) || !(c.AtOnce >= c.Open) || !finite(c.AtOnce):
 		return fmt.Errorf("scores %v to close, %v to open and %v to open at once do not rise from above 0", c.Close, c.Open, c.AtOnce)
 	case c.Need < 1 || c.Of < c.Need || c.Of > 64:
 		return fmt.Errorf("%d of %d points cannot open; use 1 to Of, up to 64", c.Need, c.Of)
 	case c.Calm < 1 || c.Calm > 1440:
-		return fmt.Errorf("Calm %d is out of range; use 1 to 1440 points", c.Calm)
+		return fmt.Errorf("calm: %d is out of range; use 1 to 1440 points", c.Calm)
 	case !finite(c.Unit) || c.Unit < 0 || c.Step < 0:
-		return fmt.Errorf("Unit %v or Step %s is negative or no number", c.Unit, c.Step)
+		return fmt.Errorf("unit %v or step %s is negative or no number", c.Unit, c.Step)
 	}
 	return nil
 }

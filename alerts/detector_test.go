@@ -347,12 +347,12 @@ func TestDetectorConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*DetectorConfig){
-		"Window": func(c *DetectorConfig) { c.Window = 2 },
-		"Warmup": func(c *DetectorConfig) { c.Warmup = 61 },
+		"window": func(c *DetectorConfig) { c.Window = 2 },
+		"warmup": func(c *DetectorConfig) { c.Warmup = 61 },
 		"scores": func(c *DetectorConfig) { c.Close = c.Open },
 		"points": func(c *DetectorConfig) { c.Need = 4 },
-		"Calm":   func(c *DetectorConfig) { c.Calm = 0 },
-		"Unit":   func(c *DetectorConfig) { c.Unit = math.NaN() },
+		"calm":   func(c *DetectorConfig) { c.Calm = 0 },
+		"unit":   func(c *DetectorConfig) { c.Unit = math.NaN() },
 	} {
 		c := good
 		spoil(&c)

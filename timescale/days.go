@@ -30,6 +30,11 @@ var splitTables = [...]string{"clicks", "click_evidence", "click_minutes", "impr
 // it on this goroutine: attaching one takes a lock on the DEFAULT partition that
 // the ingest transaction's own reads would deny.
 type days struct {
+	making sync.Mutex // held while partitions are looked for and made
+
+	// mu guards what is below. It is never held over a statement: an open transaction
+	// asks for missing days, and whoever made some meanwhile would wait for the reads
+	// of that transaction.
 	mu      sync.Mutex
 	loaded  bool
 	plain   bool
@@ -51,7 +56,7 @@ WHERE i.inhparent = to_regclass('clicks')`
 
 // load finds out once whether partitions are ours to make, and which exist.
 func (d *days) load(ctx context.Context, s *Store) error {
-	if d.loaded {
+	if d.known() {
 		return nil
 	}
 	var kind string
@@ -62,8 +67,8 @@ func (d *days) load(ctx context.Context, s *Store) error {
 		}
 		return fmt.Errorf("cannot read the store's tables: %w", err)
 	}
-	d.plain, d.have = kind == "p", make(map[int64]bool)
-	if d.plain {
+	plain, have := kind == "p", make(map[int64]bool)
+	if plain {
 		rows, _ := s.pool.Query(ctx, partitionsSQL) // the error comes again below
 		names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
@@ -71,28 +76,52 @@ func (d *days) load(ctx context.Context, s *Store) error {
 		}
 		for _, name := range names {
 			if t, err := time.Parse("clicks_d20060102", name); err == nil {
-				d.have[t.UnixMicro()/dayMicros] = true
+				have[t.UnixMicro()/dayMicros] = true
 			}
 		}
 	}
-	d.loaded = true
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.plain, d.have, d.loaded = plain, have, true
 	return nil
+}
+
+func (d *days) known() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.loaded
+}
+
+func (d *days) has(day int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.have[day]
+}
+
+// isAhead reports that there is nothing to make for now.
+func (d *days) isAhead(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	today := now.UnixMicro() / dayMicros
+	return d.loaded && (!d.plain || d.have[today] && d.have[today+1] || now.Before(d.tryNext))
 }
 
 // ahead makes today's and tomorrow's partitions before rows need them. Nothing
 // is lost when it cannot: it tries again ten minutes later.
 func (d *days) ahead(ctx context.Context, s *Store) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.load(ctx, s); err != nil || !d.plain {
-		return err
-	}
 	now := s.cfg.Now()
-	today := now.UnixMicro() / dayMicros
-	if d.have[today] && d.have[today+1] || now.Before(d.tryNext) {
+	if d.isAhead(now) {
 		return nil
 	}
+	d.making.Lock()
+	defer d.making.Unlock()
+	if err := d.load(ctx, s); err != nil || d.isAhead(now) {
+		return err
+	}
+	today := now.UnixMicro() / dayMicros
 	if err := errors.Join(d.add(ctx, s, today), d.add(ctx, s, today+1)); err != nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
 		d.tryNext = now.Add(10 * time.Minute)
 	}
 	return ctx.Err()
@@ -100,8 +129,8 @@ func (d *days) ahead(ctx context.Context, s *Store) error {
 
 // make adds the partitions that a batch asked for.
 func (d *days) make(ctx context.Context, s *Store, missing []int64) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
+	d.making.Lock()
+	defer d.making.Unlock()
 	for _, day := range missing {
 		if err := d.add(ctx, s, day); err != nil {
 			return err
@@ -136,7 +165,7 @@ func (d *days) missing(s *Store, times func(yield func(int64) bool)) []int64 {
 
 // add makes the partitions of one day, unless another process did.
 func (d *days) add(ctx context.Context, s *Store, day int64) error {
-	if d.have[day] {
+	if d.has(day) {
 		return nil
 	}
 	id, err := s.lockID(ctx)
@@ -151,6 +180,8 @@ func (d *days) add(ctx context.Context, s *Store, day int64) error {
 	if err != nil {
 		return fmt.Errorf("partition of %s: %w", dayName(day), err)
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.have[day] = true
 	return nil
 }

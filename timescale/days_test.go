@@ -2,6 +2,7 @@ package timescale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -134,6 +135,48 @@ func TestDaysAtOnce(t *testing.T) {
 	got := rowsIn(t, s)
 	if len(got) != 5 || got["clicks_default"] != 0 {
 		t.Errorf("rows stand in %v, want 5 partitions", got)
+	}
+}
+
+// TestDaysBesideReads: a transaction that has read, and meets a new day while another
+// of this process makes a partition, gives way at once. The maker's lock waits for the
+// reader, so a reader that waited for the maker would end both by a timeout.
+func TestDaysBesideReads(t *testing.T) {
+	t.Parallel()
+	s := postgres.openWith(t, Config{MaxConns: 4, Now: func() time.Time { return storetest.Base }})
+	applyAll(t, s, 0, clickAt(1, storetest.Base))
+	waits := func() bool {
+		var n int
+		err := s.Pool().QueryRow(t.Context(), `SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+			WHERE NOT l.granted AND l.mode = 'AccessExclusiveLock' AND c.relname = 'clicks_default' AND c.relnamespace = current_schema()::regnamespace`).Scan(&n)
+		if err != nil {
+			t.Error(err)
+		}
+		return n > 0
+	}
+	made := make(chan error, 1)
+	tries := 0
+	err := s.InTx(t.Context(), func(a aggregate.Tx) error {
+		if tries++; tries == 1 {
+			if _, err := a.(*tx).tx.Exec(t.Context(), "SELECT count(*) FROM clicks"); err != nil {
+				return err
+			}
+			go func() {
+				made <- s.days.make(t.Context(), s, []int64{storetest.Base.Add(-7*oneDay).UnixMicro() / dayMicros})
+			}()
+			for n := 0; !waits() && n < 10_000; n++ {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		_, err := a.InsertClicks(t.Context(), []aggregate.ClickRow{clickAt(2, storetest.Base.Add(-8*oneDay))})
+		return err
+	})
+	if err := errors.Join(err, <-made); err != nil {
+		t.Error(err)
+	}
+	want := map[string]int{"clicks_d" + storetest.Base.Format("20060102"): 1, "clicks_d" + storetest.Base.Add(-8*oneDay).Format("20060102"): 1}
+	if got := rowsIn(t, s); fmt.Sprint(got) != fmt.Sprint(want) || tries != 2 {
+		t.Errorf("after %d tries rows stand in %v, want %v", tries, got, want)
 	}
 }
 

@@ -76,9 +76,8 @@ type story struct {
 	stored func(events int64) // returns when so many are
 
 	sent int64
-	n    uint32       // of ids
-	one  [9]click.ID  // one event of each kind, to be traced
-	last [3]time.Time // unused minutes of the hours
+	n    uint32      // of ids
+	one  [9]click.ID // one event of each kind, to be traced
 }
 
 // item is a click of a batch.

@@ -209,13 +209,16 @@ func TestFeaturesAgainstSQL(t *testing.T) {
 			t.Parallel()
 			o := product(t)
 			o.mixed(t)
-			db := reference(t, o)
-			run(t, db, script(t, 1))
-			holds(t, db)
-			o.against(t, db).report(t)
 			if name == "SQLite" {
-				o.mistakesAreSeen(t)
+				t.Run("mistakes", func(t *testing.T) { t.Parallel(); o.mistakesAreSeen(t) })
 			}
+			t.Run("all", func(t *testing.T) {
+				t.Parallel()
+				db := reference(t, o)
+				run(t, db, script(t, 1))
+				holds(t, db)
+				o.against(t, db).report(t)
+			})
 		})
 	}
 }
@@ -462,23 +465,23 @@ var mistakes = []struct {
 	{2, "a.slot - 11", "a.slot - 10", "address_clicks_1m"},
 	{2, "w.minute + 60 ORDER", "w.minute + 59 ORDER", "publisher_clicks_1h"},
 	{2, "/ max(1.4826 * coalesce(s.mad, 0)", "/ max(coalesce(s.mad, 0)", "publisher_z_self"},
-	{2, "max(c.in_minute, c.in_1m)", "c.in_minute", "address_z_peers"},
+	{2, "max(c.in_minute, c.in_1m)", "c.in_minute", "pair_z_peers"},
 	{3, "b.bucket >= a.pair_hour - 1 THEN b.target", "b.bucket >= a.pair_hour THEN b.target", "pair_targets"},
 	{3, "max(gap, 500000)", "max(gap, 1)", "pair_gap_octaves"},
 	{4, "OR flags & 15 <> 0", "OR flags & 7 <> 0 AND 0", "scope_clicks"},
 	{5, "(coalesce(p.firsts, 0) + 1)", "coalesce(p.firsts, 0)", "hour_pair_focus_z"},
-	{4, "max(1.4826 * mad, least, 0.25 * median,", "max(1.4826 * mad, least,", "group_z"},
+	{4, "max(1.4826 * mad, least, 0.25 * median,", "max(mad, least,", "group_z"},
 	{4, ">= 0.8 * clicks AND alone", ">= 0.8 * clicks", "publisher_loyal"},
 	{4, "0.75 * sum(weight)", "0.5 * sum(weight)", "ally_expected"},
 	{5, "+ max(0, g.n - g.told) * g.again_elsewhere", "", "group_again"},
 }
 
-// mistakesAreSeen: the comparison notices each of the mistakes, in the passes of one
-// tenant's second hour, which agree when there is none.
+// mistakesAreSeen: the comparison notices each of the mistakes in some passes, the last
+// hour of one tenant and the first of the other, which agree when there is none.
 func (o *outcome) mistakesAreSeen(t *testing.T) {
 	t.Helper()
 	db := reference(t, o)
-	_, err := db.Exec("DELETE FROM pass WHERE NOT (tenant = 'south' AND round = 2 AND late = 0); DELETE FROM click WHERE tenant <> 'south'")
+	_, err := db.Exec("DELETE FROM pass WHERE NOT (late = 0 AND (tenant = 'south' AND round = 3 OR tenant = 'north' AND round = 1))")
 	check(t, err)
 	for part := 1; part <= 5; part++ {
 		for _, m := range mistakes {

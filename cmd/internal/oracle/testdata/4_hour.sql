@@ -21,8 +21,11 @@ CREATE TABLE own AS
 WITH RECURSIVE w(pass, pair, n, place, opportunity, last, own, again, pressed) AS (
   SELECT pass, pair, n, place, opportunity, event_time, 1, 0, 0 FROM pair_step WHERE n = 1
   UNION ALL
-  SELECT s.pass, s.pair, s.n, s.place, s.opportunity, CASE WHEN s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000) THEN w.last ELSE s.event_time END,
-    w.own + (NOT (s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000))), s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000), CASE WHEN s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000) THEN w.pressed + 1 ELSE 0 END
+  SELECT s.pass, s.pair, s.n, s.place, s.opportunity,
+    CASE WHEN s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000) THEN w.last ELSE s.event_time END,
+    w.own + (NOT (s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000))),
+    s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000),
+    CASE WHEN s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000) THEN w.pressed + 1 ELSE 0 END
   FROM w JOIN pair_step s ON s.pass = w.pass AND s.pair = w.pair AND s.n = w.n + 1)
 SELECT w.pass, w.place, w.own AS pair_n, NOT again AS own, pressed = 1 AS twice, l.pair, l.ip_key, l.agent_key, l.target, l.hour, l.event_time,
   l.publisher, l.campaign, l.fingerprint, l.agent_key || ' ' || l.fingerprint AS finger, l.ranges & 14 <> 0 AS shared, l.token_age, l.headers & 14 <> 0 AS odd

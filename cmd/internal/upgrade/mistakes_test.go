@@ -53,6 +53,7 @@ func TestMigrationMistakes(t *testing.T) {
 			must(t, err)
 			wantProblem(t, db.differences(t.Context(), g.Standalone.Tables), c.want)
 			o := &office{flags: []string{"--data", dir}, now: g.MadeAt}
+			o.must(t, "migrate")
 			wantProblem(t, o.compare(t, g, &g.Standalone), c.heard)
 		})
 	}

@@ -24,6 +24,7 @@ type pass struct {
 	policy CloseConfig
 	now    int64
 	forced bool
+	more   bool   // late clicks wait for another pass
 	free   string // why nothing of the unit is charged any more; empty while it is
 	deltas deltas
 	clicks int64

@@ -17,6 +17,7 @@ type Closer struct {
 	cfg     CloseConfig
 	dep     CloserDependencies
 	metrics *closerMetrics
+	rests   rests // of hours with late clicks
 	stop    context.CancelFunc
 	done    sync.WaitGroup
 }
@@ -125,7 +126,8 @@ func (c *Closer) plan(units []UnitInfo, w *Watermarks) []UnitPlan {
 	return plans
 }
 
-// RunOnce closes every unit that may close, and works off late clicks. It returns
+// RunOnce closes every unit that may close, and works off late clicks, within bounds
+// where that takes long. It returns
 // how many units it closed. A unit that waits or fails holds its tenant's later ones
 // until they are overdue; the others go on.
 func (c *Closer) RunOnce(ctx context.Context) (closed int, err error) {
@@ -160,7 +162,7 @@ func (c *Closer) RunOnce(ctx context.Context) (closed int, err error) {
 			failed[p.TenantID], err = p.Unit, errors.Join(err, e)
 		}
 	}
-	return closed, errors.Join(err, c.settleAll(ctx))
+	return closed, errors.Join(err, c.settleSome(ctx))
 }
 
 func waitsFor(u Unit) string {
@@ -269,35 +271,6 @@ func (c *Closer) leased(ctx context.Context, u Unit, f func(fence int64) error) 
 		c.dep.Logger.Warn("a lease could not be given back; it ends by itself", "error", e)
 	}
 	return err
-}
-
-// settleAll works off the late clicks of closed units.
-func (c *Closer) settleAll(ctx context.Context) error {
-	units, err := c.dep.Store.LateUnits(ctx)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, u := range units {
-		if err := c.settle(ctx, u); err != nil && !errors.Is(err, ErrNotLeased) {
-			errs = append(errs, fmt.Errorf("late clicks of %v: %w", u, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (c *Closer) settle(ctx context.Context, u Unit) error {
-	fed, err := c.fed(ctx, u)
-	if err != nil {
-		return err
-	}
-	return c.leased(ctx, u, func(fence int64) error {
-		// Forced: an unscored click cannot hold an hour that is closed.
-		return c.inPass(ctx, u, fence, c.judge(), true, func(p *pass) error {
-			p.fed = fed == feedUsed
-			return p.settleLate(ctx)
-		})
-	})
 }
 
 // inPass runs f with a pass over u in one closing transaction.

@@ -19,6 +19,7 @@ const lateBatch = 20_000
 // that is billed.
 func (p *pass) settleLate(ctx context.Context) error {
 	late, err := p.tx.UnitClicks(ctx, p.unit, true, ClickPosition{}, lateBatch)
+	p.more = len(late) == lateBatch
 	if err != nil || len(late) == 0 {
 		return err
 	}

@@ -27,6 +27,7 @@ type pass struct {
 	forced bool
 	fed    bool   // the feed of impressions is whole for the unit
 	shows  shows  // what it said
+	more   bool   // late clicks wait for another pass
 	free   string // why nothing of the unit is charged any more; empty while it is
 	deltas deltas
 	clicks int64

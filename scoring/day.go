@@ -16,13 +16,23 @@ const dayHours = 24
 // pauseMinutes is pause in minutes, in which a visitor keeps when he came.
 const pauseMinutes = pause / 60
 
-// tiers are how many visits the returning visitors of a day are counted by: two and more,
-// and three and more. mostVisits is from where they are not told apart.
+// The returning visitors of a day are counted in tiers: those of two visits and more, and
+// those of three and more. Where many people go, chance brings so many back twice that bots
+// do not stand out; but not three times.
 const (
-	firstTier  = 2
 	tiers      = 2
-	mostVisits = 9
+	firstTier  = 2
+	mostVisits = 9 // from which visits are not told apart
 )
+
+// faithfully is the share of the visits that makes a visitor a publisher's or campaign's
+// own. People are true to what they read and not to what is advertised there, so of a
+// publisher's more is asked.
+var faithfully = [kinds]float64{ofPublisher: 0.9, ofCampaign: 0.75}
+
+// crowdComesBack is the share of the visitors up to which a tier says nothing: of a crowd
+// that follows a link some look again, and a few of these once more.
+var crowdComesBack = [tiers]float64{0.125, 0.01}
 
 // visitor is an address and an agent together in an hour, as far as they are one visitor.
 // A visit begins with a click after a pause.
@@ -114,7 +124,7 @@ type day struct {
 	at     int64 // hour of open
 
 	visitors float64
-	visits   [mostVisits + 1]float64 // visitors by how many they made
+	visits   [tiers][mostVisits + 1]float64 // of each tier's visitors, wherever they go, how many came so often
 	scopes   [kinds]map[uint32]*dayScope
 	usual    [kinds][tiers]float64 // share of a scope's visitors who return so
 	compared [kinds]bool           // there are enough to know what is usual
@@ -133,6 +143,9 @@ type returned struct {
 	visits int
 	focus  [kinds]daily
 }
+
+// of reports whether a visitor came often enough for a tier.
+func (r *returned) of(tier int) bool { return r.visits >= firstTier+tier }
 
 // daily is the publisher or campaign of more than half of the visits, and by how many it
 // leads at least; see majority.
@@ -237,30 +250,35 @@ func (d *day) count(key uint64, next *[dayHours]int) {
 			r.focus[kind].add(v.focus[kind], visits)
 		}
 	}
-	d.visitors++
-	d.visits[min(r.visits, mostVisits)]++
-	for kind, site := range first {
-		if site != 0 {
-			d.scope(kind, site).visitors++
-		}
-		if f := &r.focus[kind]; f.mostly(r.visits) {
-			x := d.scope(kind, f.site)
-			for tier := range x.loyal {
-				if r.visits >= firstTier+tier {
-					x.loyal[tier]++
-				}
-			}
-		}
-	}
+	d.enter(&r, &first)
 	if here && r.visits >= firstTier { // in the last of the hours, which is the one that is judged
 		d.returned[key] = r
 	}
 }
 
-// mostly reports whether a publisher or campaign has 8 in 10 of so many visits.
-func (d *daily) mostly(visits int) bool {
-	return d.site != 0 && float64(d.lead) >= mostly*float64(visits)
+// enter counts a visitor where he came first and where he comes back to.
+func (d *day) enter(r *returned, first *[kinds]uint32) {
+	d.visitors++
+	for kind, site := range first {
+		if site != 0 {
+			d.scope(kind, site).visitors++
+		}
+	}
+	for tier := range tiers {
+		if !r.of(tier) {
+			continue
+		}
+		d.visits[tier][min(r.visits, mostVisits)]++
+		for kind := range r.focus {
+			if f := &r.focus[kind]; f.site != 0 && f.share(r.visits) >= faithfully[kind] {
+				d.scope(kind, f.site).loyal[tier]++
+			}
+		}
+	}
 }
+
+// share is how much of so many visits it has at least.
+func (d *daily) share(visits int) float64 { return (1 + float64(d.lead)/float64(visits)) / 2 }
 
 func (d *day) scope(kind int, site uint32) *dayScope {
 	x := d.scopes[kind][site]
@@ -300,10 +318,21 @@ func (d *day) compare(kind int) {
 // its peers, and of what chance makes when everybody goes where the day's visitors go.
 func (d *day) expect(kind, tier int, x *dayScope) float64 {
 	chance, p := 0.0, x.visitors/max(1, d.visitors)
-	for n := firstTier + tier; n <= mostVisits; n++ {
-		chance += float64(d.visits[n] * math.Pow(p, float64(n)))
+	for n, visitors := range d.visits[tier] {
+		chance += float64(visitors * atLeast(n, int(math.Ceil(faithfully[kind]*float64(n))), p))
 	}
 	return max(chance, float64(d.usual[kind][tier]*x.visitors))
+}
+
+// atLeast is the chance that of n visits m and more meet what each meets with chance p
+// (binomial).
+func atLeast(n, m int, p float64) (sum float64) {
+	ways := 1.0
+	for k := n; k >= m; k-- {
+		sum += float64(ways * math.Pow(p, float64(k)) * math.Pow(1-p, float64(n-k)))
+		ways *= float64(k) / float64(n-k+1)
+	}
+	return sum
 }
 
 // fill writes what the day says of a click's visitor and of the publisher or campaign
@@ -321,7 +350,10 @@ func (d *day) fill(v *click.Vector, pair uint64, keys *[kinds + 1]uint64) (facts
 			continue
 		}
 		x := d.scope(kind, f.site)
-		for tier := 0; tier < tiers && firstTier+tier <= r.visits; tier++ {
+		for tier := range tiers {
+			if !r.of(tier) || x.loyal[tier] < float64(crowdComesBack[tier]*x.visitors) {
+				continue
+			}
 			expected := d.expect(kind, tier, x)
 			z := beyondChance(x.loyal[tier], expected)
 			if ratio := x.loyal[tier] / expected; ratio < lift {
@@ -331,7 +363,7 @@ func (d *day) fill(v *click.Vector, pair uint64, keys *[kinds + 1]uint64) (facts
 				continue
 			}
 			best, facts = z, kind*factsDayCampaign
-			v[SlotDayHere] = float32(float64(f.lead) / float64(r.visits))
+			v[SlotDayHere] = float32(f.share(r.visits))
 			v[SlotDayLoyal], v[SlotDayExpected] = float32(x.loyal[tier]), float32(expected)
 		}
 	}

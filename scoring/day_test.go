@@ -86,24 +86,28 @@ func TestDayKnowsHabits(t *testing.T) {
 	}
 }
 
-// The rules on the day's returning visitors and on quick clicks hold at their bounds and
+// The rules on the day's returning visitors, on quick clicks and on replays hold at their bounds and
 // not beside them.
 func TestDayRulesAtTheirBounds(t *testing.T) {
 	t.Parallel()
-	day := map[int]float32{SlotFacts: factsKnown, SlotDayVisits: 2, SlotDayHere: 0.8, SlotDayLoyal: 20, SlotDayExpected: 2}
+	day := map[int]float32{SlotFacts: factsKnown, SlotDayVisits: 2, SlotDayHere: 0.9, SlotDayLoyal: 20, SlotDayExpected: 2}
 	quick := map[int]float32{SlotFacts: factsKnown, SlotTokenAge: 1.2, SlotQuick: 30, SlotQuickExpected: 3}
+	replay := map[int]float32{SlotFacts: factsKnown, SlotHourReplays: 12}
 	for name, tc := range map[string]struct {
 		of, but map[int]float32
 		want    click.Reason
 	}{
 		"comes back":                 {day, nil, click.ReasonCollusion},
-		"to a campaign":              {day, map[int]float32{SlotFacts: factsKnown | factsDayCampaign}, click.ReasonOneTarget},
+		"to a campaign":              {day, map[int]float32{SlotFacts: factsKnown | factsDayCampaign, SlotDayHere: 0.75}, click.ReasonOneTarget},
 		"one visit":                  {day, map[int]float32{SlotDayVisits: 1}, click.ReasonNone},
-		"elsewhere too":              {day, map[int]float32{SlotDayHere: 0.79}, click.ReasonNone},
+		"elsewhere too":              {day, map[int]float32{SlotDayHere: 0.89}, click.ReasonNone},
 		"with too few":               {day, map[int]float32{SlotDayLoyal: 9.9, SlotDayExpected: 0}, click.ReasonNone},
 		"as usual":                   {day, map[int]float32{SlotDayExpected: 2.1}, click.ReasonNone},
 		"through a relay":            {day, map[int]float32{SlotRanges: rangeRelay}, click.ReasonNone},
 		"behind many agents":         {day, map[int]float32{SlotHourAgents: 6}, click.ReasonNone},
+		"replays":                    {replay, nil, click.ReasonOneTarget},
+		"replays, but few":           {replay, map[int]float32{SlotHourReplays: 11}, click.ReasonNone},
+		"replays, through a relay":   {replay, map[int]float32{SlotRanges: rangeRelay}, click.ReasonNone},
 		"quick":                      {quick, nil, click.ReasonTooFast},
 		"quick, of unknown age":      {quick, map[int]float32{SlotTokenAge: 0}, click.ReasonNone},
 		"quick, with too few":        {quick, map[int]float32{SlotQuick: 29, SlotQuickExpected: 0}, click.ReasonNone},
@@ -121,9 +125,9 @@ func TestDayRulesAtTheirBounds(t *testing.T) {
 		if d := Decide(&p, 0, &v); (d.State == click.SIVT) != (tc.want != click.ReasonNone) || tc.want != click.ReasonNone && !d.Reasons.Has(tc.want) {
 			t.Errorf("%s: %v %v, want %v", name, d.State, d.Reasons.Codes(), tc.want)
 		}
-		p.GroupClicks = 0
+		p.GroupClicks, p.EntityClicks = 0, 0
 		if d := Decide(&p, 0, &v); d.State != click.Valid {
-			t.Errorf("%s: with group_clicks 0 it is %v %v", name, d.State, d.Reasons.Codes())
+			t.Errorf("%s: turned off it is %v %v", name, d.State, d.Reasons.Codes())
 		}
 	}
 }
@@ -315,15 +319,17 @@ func TestRegisterIsBounded(t *testing.T) {
 func TestDayExpectsChance(t *testing.T) {
 	t.Parallel()
 	d := day{visitors: 1000}
-	d.visits[2], d.visits[3] = 500, 100
+	d.visits[0] = [mostVisits + 1]float64{2: 500, 3: 100, 4: 100}
+	d.visits[1] = [mostVisits + 1]float64{3: 100, 4: 100}
 	x := &dayScope{visitors: 100}
-	if got, want := d.expect(ofPublisher, 0, x), 500*0.01+100*0.001; math.Abs(got-want) > 1e-9 {
+	often := 100*0.001 + 100*0.0001
+	if got, want := d.expect(ofPublisher, 0, x), 500*0.01+often; math.Abs(got-want) > 1e-9 {
 		t.Errorf("chance brings %v back twice, want %v", got, want)
 	}
-	if got, want := d.expect(ofPublisher, 1, x), 100*0.001; math.Abs(got-want) > 1e-9 {
-		t.Errorf("chance brings %v back three times, want %v", got, want)
+	if got := d.expect(ofPublisher, 1, x); math.Abs(got-often) > 1e-9 {
+		t.Errorf("chance brings %v back three times, want %v", got, often)
 	}
-	d.usual[ofPublisher] = [tiers]float64{0.2, 0}
+	d.usual[ofPublisher] = [tiers]float64{0.2}
 	if got := d.expect(ofPublisher, 0, x); got != 20 {
 		t.Errorf("a fifth of the peers' visitors comes back, of these %v", got)
 	}

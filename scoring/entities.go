@@ -42,11 +42,7 @@ type press struct {
 // note reports whether a click is the one before once more, and the first time that it
 // is; a click without a token is so when it follows within doubleClick.
 func (p *press) note(c *click.Click, since int64) (again, first bool) {
-	opportunity := targetHash(c)
-	if !c.ClickID.IsZero() {
-		high, low := halves(click.Key(c.ClickID))
-		opportunity = zscore.Key(1, high, low)
-	}
+	opportunity := opportunityOf(c)
 	if p.opportunity == opportunity && !(c.ClickID.IsZero() && since >= doubleClick) {
 		first = !p.twice
 		p.twice = true
@@ -54,6 +50,15 @@ func (p *press) note(c *click.Click, since int64) (again, first bool) {
 	}
 	*p = press{opportunity: opportunity}
 	return false, false
+}
+
+// opportunityOf is a click's token or, without one, its target.
+func opportunityOf(c *click.Click) uint64 {
+	if c.ClickID.IsZero() {
+		return targetHash(c)
+	}
+	high, low := halves(click.Key(c.ClickID))
+	return zscore.Key(1, high, low)
 }
 
 // doubleClick is how soon the same visitor's next click without a token is the same one.

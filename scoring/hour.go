@@ -63,7 +63,7 @@ func (h *hour) findings(f func(finding)) {
 	}
 	h.crowded = h.crowd()
 	for _, rule := range [...]func() (click.Reason, float64){
-		h.floodTail, h.regular, h.oneTarget, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.faithful, h.tooFast, h.quick, h.beforeDisplay,
+		h.floodTail, h.regular, h.oneTarget, h.replay, h.sweep, h.agentRotation, h.group, h.collusion, h.coalition, h.faithful, h.tooFast, h.quick, h.beforeDisplay,
 	} {
 		if reason, strength := rule(); strength >= 1 {
 			f(finding{reason: reason, strength: min(strength, beyond)})
@@ -112,6 +112,15 @@ func (h *hour) oneTarget() (click.Reason, float64) {
 		return 0, 0
 	}
 	return click.ReasonOneTarget, h.entity(SlotHourPair, SlotHourFocus)
+}
+
+// replay: a token is for one ad shown once. People press it twice, and where nothing
+// seems to happen they press it some more; a dozen times beyond that is a program's.
+func (h *hour) replay() (click.Reason, float64) {
+	if h.many {
+		return 0, 0
+	}
+	return click.ReasonOneTarget, over(h.at(SlotHourReplays), h.p.EntityClicks)
 }
 
 // sweep: nobody clicks ever new ads and never comes back, but who follows links.
@@ -214,12 +223,12 @@ func (h *hour) coalition() (click.Reason, float64) {
 // pauses, and go nowhere else, are ten times as many as chance and its peers make; and
 // this is one. Before he has come back nobody can tell him from others.
 func (h *hour) faithful() (click.Reason, float64) {
-	reason := click.ReasonCollusion
+	reason, kind := click.ReasonCollusion, ofPublisher
 	if h.facts&factsDayCampaign != 0 {
-		reason = click.ReasonOneTarget
+		reason, kind = click.ReasonOneTarget, ofCampaign
 	}
 	loyal, expected := h.at(SlotDayLoyal), h.at(SlotDayExpected)
-	if h.p.GroupClicks == 0 || h.at(SlotDayVisits) < firstTier || h.at(SlotDayHere) < mostly ||
+	if h.p.GroupClicks == 0 || h.at(SlotDayVisits) < firstTier || h.v[SlotDayHere] < float32(faithfully[kind]) ||
 		loyal < h.p.GroupClicks/3 || loyal < float64(lift*expected) || !h.single() {
 		return 0, 0
 	}
@@ -273,15 +282,15 @@ func (h *hour) crowd() bool {
 }
 
 // human: the address's aim is everybody's, or not this click's; or of its clicks about as
-// many were pressed twice as of the population's, not fewer by two and a half
-// deviations, nor four times as many, and none at all only where people would press none
-// more often than once in twenty.
+// many were pressed twice as of the population's: not fewer than half, as habits differ
+// from place to place, by more than two and a half deviations, nor four times as many,
+// and none at all only where people would press none more often than once in twenty.
 func (h *hour) human() bool {
 	if h.at(SlotHourAddrFocus) < h.p.ZFocus/2 {
 		return true
 	}
 	usual, seen := h.at(SlotTwice), h.at(SlotHourTwice)
-	return seen >= usual-float64(2.5*math.Sqrt(usual)) && seen <= max(4, 4*usual) && (seen > 0 || usual <= noneIn20)
+	return seen >= min(usual-float64(2.5*math.Sqrt(usual)), usual/2) && seen <= max(4, 4*usual) && (seen > 0 || usual <= noneIn20)
 }
 
 // over is how many times a value is as great as its bound; 0 where the bound is 0.

@@ -296,6 +296,13 @@ func TestHourFindsAttacks(t *testing.T) {
 				c.sig.IssuedAt = c.EventTime - 80_000
 			}
 		}, click.ReasonTooFast, 0.99},
+		"one token, sent again and again from homes": {func(w *town) {
+			first := w.add("attack", townStart+60*minuteTown, rented(0), browser, "en", "pub3", "cam3").Click
+			for i := range 400 {
+				c := w.add("attack", w.within(60, 120), rented(i%20), browser, "en", "pub3", "cam3")
+				c.ClickID, c.PlacementID = first.ClickID, first.PlacementID
+			}
+		}, click.ReasonOneTarget, 0.99},
 		"clicks injected on a publisher, after a moment": {func(w *town) {
 			for i := range 600 {
 				c := w.add("attack", w.within(0, 120), rented(i), w.agent(), w.language(), "pub6", w.campaign())
@@ -352,6 +359,14 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 		for range 1500 {
 			w.add("rack", w.within(60, 120), "192.0.2.6", w.agents[3], "vi", "pub8", w.campaign())
 		}
+		for i := range 100 { // people who press till something happens
+			ip, at := fmt.Sprintf("198.16.0.%d", i+1), w.within(60, 119)
+			c := w.add("impatient", at, ip, w.agent(), w.language(), w.publisher(), w.campaign()).Click
+			for press := range int64(5) {
+				again := w.add("impatient", at+(press+1)*1_000_000, ip, browser, "en", c.PublisherID, c.CampaignID)
+				again.AgentKey, again.ClickID, again.PlacementID, again.sig = c.AgentKey, c.ClickID, c.PlacementID, w.clicks[len(w.clicks)-2].sig
+			}
+		}
 		for i := range 400 { // an app's, who are quicker by half than others, and not all as machines are
 			c := w.add("quick", w.within(0, 120), fmt.Sprintf("198.17.%d.%d", i/250, i%250+1), w.agent(), w.language(), "pub5", w.campaign())
 			c.sig.IssuedAt = c.EventTime - 700_000 - w.rng.Int64N(15_000_000)
@@ -379,7 +394,7 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 		if r.total["rack"] < 1000 || r.share("rack") < 0.95 {
 			t.Errorf("town %d: %d of %d clicks of the rack were found", seed, r.bad["rack"], r.total["rack"])
 		}
-		for _, name := range []string{"office", "university", "mobile network", "stadium", "arena", "beside a rack", "quick", "sisters", "family"} {
+		for _, name := range []string{"office", "university", "mobile network", "stadium", "arena", "beside a rack", "quick", "impatient", "sisters", "family"} {
 			if r.total[name] < 20 || r.share(name) > 0.003 {
 				t.Errorf("town %d: %d of %d clicks of %s are not billed: %v", seed, r.bad[name], r.total[name], name, r.reasons[name])
 			}

@@ -68,8 +68,9 @@ type pairHour struct {
 	clicks, flood uint32
 	seat          uint64 // its address
 	last          press
-	first         bool // its first click is its address's first, and still the last
-	shared        bool // behind a relay, VPN or Tor exit
+	replays       majority // of what it sent a third time and more
+	first         bool     // its first click is its address's first, and still the last
+	shared        bool     // behind a relay, VPN or Tor exit
 	gaps          entity.Gaps
 	targets       entity.Marks
 	focus         [kinds]majority
@@ -331,6 +332,9 @@ func (s *survey) pair(key, seat uint64, c *click.Click, v *click.Vector, flood b
 	}
 	again, twice := p.last.note(c, p.gaps.Since(c.EventTime))
 	if again {
+		if !twice {
+			p.replays.add(p.last.opportunity)
+		}
 		return false, twice, p.clicks
 	}
 	p.clicks++
@@ -581,6 +585,9 @@ func (s *survey) fill(v *click.Vector, c *click.Click) {
 	p := s.pairs.Find(pairKey)
 	if p != nil {
 		s.fillPair(v, p, &keys)
+		if p.replays.value == opportunityOf(c) {
+			v[SlotHourReplays] = float32(p.replays.lead)
+		}
 	}
 	if a := s.seats.Find(addressKey); a != nil {
 		s.fillAddress(v, a, &keys)

@@ -111,6 +111,7 @@ const (
 	SlotDayExpected    // how many would
 	SlotQuick          // clicks of the publisher that came as soon after their ads
 	SlotQuickExpected  // how many would of people
+	SlotHourReplays    // how often the pair sent this click's opportunity a third time and more
 	numSlots
 )
 
@@ -210,10 +211,11 @@ var Slots = [numSlots]SlotInfo{
 	SlotUnseenZ:        {"undisplayed_z", "z", "How many more displays of the clicks of address and agent are missing than chance loses of everybody's; 0 where this one's is there."},
 	SlotDayVisits:      {"day_visits", "visits", "Visits of address and agent in the hour and the 23 before it, with a quarter of an hour and more between them; 0 of one visit."},
 	SlotDayHere:        {"day_here", "share", "How many of them at least were on the publisher, or on the campaign, when most were."},
-	SlotDayLoyal:       {"day_returning", "visitors", "Visitors of the publisher, or the campaign, in those hours who came as often, twice or three times and more, and 8 of 10 times there."},
+	SlotDayLoyal:       {"day_returning", "visitors", "Visitors of the publisher, or the campaign, in those hours who came back as this one, twice or three times and more, and nine of ten times to the publisher, or three of four to the campaign."},
 	SlotDayExpected:    {"day_returning_usual", "visitors", "How many they would be: by chance, or by the upper quartile of its peers, whichever is more."},
 	SlotQuick:          {"publisher_quick", "clicks", "Clicks of the publisher in both hours that came as soon after their tokens as this one, to fast_seconds; 0 from four times that on."},
 	SlotQuickExpected:  {"publisher_quick_usual", "clicks", "How many they would be beside its slower ones: as the source's others, or the upper quartile of its peers, whichever is more."},
+	SlotHourReplays:    {"hour_pair_replays", "clicks", "How often at least address and agent sent this click's token a third time and more in both hours, when most that they sent so were it."},
 	SlotFastShare:      {"fast_share", "share", "Share of the source's clicks with a token that are sooner than fast_seconds."},
 }
 

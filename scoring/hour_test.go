@@ -359,7 +359,7 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 		for range 1500 {
 			w.add("rack", w.within(60, 120), "192.0.2.6", w.agents[3], "vi", "pub8", w.campaign())
 		}
-		for i := range 100 { // people who press till something happens
+		for i := range 10 { // people who press till something happens
 			ip, at := fmt.Sprintf("198.16.0.%d", i+1), w.within(60, 119)
 			c := w.add("impatient", at, ip, w.agent(), w.language(), w.publisher(), w.campaign()).Click
 			for press := range int64(5) {

@@ -34,18 +34,14 @@ func (m *memory) recall(of pastOf, d *day) (from int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	from = d.hour - 1
-	p := m.pasts[of]
-	if p != nil {
+	var hours map[int64][]visitor
+	if p := m.pasts[of]; p != nil {
 		m.turn++
-		p.used = m.turn
+		p.used, hours = m.turn, p.hours
 	}
 	for i := dayHours - 3; i >= 0; i-- {
 		hour := d.hour - dayHours + 1 + int64(i)
-		if p != nil {
-			d.hours[i], d.known[i] = p.hours[hour], false
-			_, d.known[i] = p.hours[hour]
-		}
-		if !d.known[i] {
+		if d.hours[i], d.known[i] = hours[hour]; !d.known[i] {
 			from = hour
 		}
 	}

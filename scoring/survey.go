@@ -332,7 +332,7 @@ func (s *survey) pair(key, seat uint64, c *click.Click, v *click.Vector, flood b
 	}
 	again, twice := p.last.note(c, p.gaps.Since(c.EventTime))
 	if again {
-		if !twice {
+		if !twice && !c.ClickID.IsZero() { // without a token nobody knows whether it is the same ad
 			p.replays.add(p.last.opportunity)
 		}
 		return false, twice, p.clicks

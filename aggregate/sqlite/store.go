@@ -137,7 +137,12 @@ func (s *Store) now() int64 { return s.cfg.Now().UnixMicro() }
 // snapshot runs f in one deferred transaction: in WAL mode all its reads see the
 // commit that was newest at the first of them.
 func (s *Store) snapshot(ctx context.Context, report string, f func(*sql.Tx) error) error {
-	tx, err := s.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%s: %w", report, err)
+	}
+	// Without the context's end, on which the driver may give up and have begun all the
+	// same: the connection would be of no use any more.
+	tx, err := s.readers.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return fmt.Errorf("%s: cannot read %s: %w", report, s.path, err)
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -58,6 +59,15 @@ func (w *writer) exclusive(ctx context.Context, f func() error) error {
 		return err
 	}
 	return f()
+}
+
+// discard ends the connection, and what is open on it, so that nobody gets it again.
+func (w *writer) discard() error {
+	err := w.conn.Raw(func(any) error { return sqldriver.ErrBadConn })
+	if errors.Is(err, sqldriver.ErrBadConn) {
+		err = nil
+	}
+	return errors.Join(err, w.drop())
 }
 
 // drop returns the connection to the pool, and with it the statements.
@@ -122,22 +132,26 @@ func (s *Store) InTx(ctx context.Context, f func(aggregate.Tx) error) error {
 	}
 }
 
-// once runs f in one transaction. Statements inside it run without the context:
-// each is short, the context is looked at between them, and a driver call with a
-// context costs a goroutine.
+// once runs f in one transaction. Its statements run without the context: each is
+// short, the context is looked at between them, and a driver call with a context costs a
+// goroutine. BEGIN does too, because the driver may give up and have begun all the same.
 func (s *Store) once(ctx context.Context, f func(aggregate.Tx) error) (err error) {
 	if s.w.conn == nil {
 		if s.w.conn, err = s.w.db.Conn(ctx); err != nil {
 			return fmt.Errorf("store file %s: %w", s.path, err)
 		}
 	}
-	if _, err := s.w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if _, err := s.w.conn.ExecContext(context.Background(), "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("store file %s: cannot begin: %w", s.path, err)
 	}
 	done := false
 	defer func() {
-		if !done { // f failed or panicked, or the commit failed
-			_, _ = s.w.conn.ExecContext(context.Background(), "ROLLBACK")
+		if done {
+			return
+		}
+		// f failed or panicked, or the commit failed.
+		if _, undone := s.w.conn.ExecContext(context.Background(), "ROLLBACK"); undone != nil {
+			err = errors.Join(err, s.w.discard())
 		}
 	}()
 	if err := f(&tx{store: s, w: s.w, now: s.now()}); err != nil {

@@ -26,17 +26,17 @@ func Default() Config {
 func (c *Config) Validate() error {
 	switch {
 	case c.Apart < 2:
-		return fmt.Errorf("Apart %d is out of range; use 2 points or more", c.Apart)
+		return fmt.Errorf("series: Apart %d is out of range; use 2 points or more", c.Apart)
 	case c.Window < 8*c.Apart || c.Window > 1<<16:
-		return fmt.Errorf("Window %d is out of range; use 8 times Apart to 65536 points", c.Window)
+		return fmt.Errorf("series: Window %d is out of range; use 8 times Apart to 65536 points", c.Window)
 	case len(c.Patterns) == 0 || slices.Min(c.Patterns) < 1 || slices.Max(c.Patterns) > c.Window:
-		return fmt.Errorf("Patterns %v are out of range; use 1 to Window points", c.Patterns)
+		return fmt.Errorf("series: Patterns %v are out of range; use 1 to Window points", c.Patterns)
 	case c.Level < 2 || c.Level > c.Window:
-		return fmt.Errorf("Level %d is out of range; use 2 to Window points", c.Level)
+		return fmt.Errorf("series: Level %d is out of range; use 2 to Window points", c.Level)
 	case c.Period < 1:
-		return fmt.Errorf("Period %d is out of range; use 1 point or more", c.Period)
+		return fmt.Errorf("series: Period %d is out of range; use 1 point or more", c.Period)
 	case c.Quiet < 0:
-		return fmt.Errorf("Quiet %d is out of range; use 0 points or more", c.Quiet)
+		return fmt.Errorf("series: Quiet %d is out of range; use 0 points or more", c.Quiet)
 	}
 	return nil
 }

@@ -66,7 +66,7 @@ func (s *sender) step(ctx context.Context, fence int64) (more bool, err error) {
 		return false, err
 	}
 	if s.pager.Wait(ctx) != nil {
-		return false, nil // the term ends
+		return false, nil //nolint:nilerr // the term ends, which is no error
 	}
 	// What happened during the wait is in the plan that is made after it.
 	if pending, err = s.store.PendingPages(ctx); err != nil {

@@ -35,7 +35,7 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 	n, err := p.body.Read(b)
 	p.left -= n
 	p.waited += time.Since(begun)
-	if err == io.EOF { //nolint:errorlint // what is read next on the connection is not the body
+	if err == io.EOF { // what is read next on the connection is not the body
 		_ = p.conn.SetReadDeadline(p.until)
 	}
 	return n, err

@@ -102,7 +102,7 @@ func TestSlowClients(t *testing.T) {
 	var shown, stuck atomic.Int64
 	for i, c := range conns {
 		all.Go(func() {
-			err := error(nil)
+			var err error
 			if i < deafClients {
 				err = deaf(c)
 			} else {

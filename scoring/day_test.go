@@ -151,7 +151,7 @@ func TestDayIsRememberedOrRead(t *testing.T) {
 		}
 		return j
 	}
-	close := func(j *Judge, at int64) (from int64, verdicts []click.Verdict) {
+	closed := func(j *Judge, at int64) (from int64, verdicts []click.Verdict) {
 		from, look, judge, err := j.Begin("demo", "shop", at)
 		if err != nil {
 			t.Fatal(err)
@@ -173,11 +173,11 @@ func TestDayIsRememberedOrRead(t *testing.T) {
 	}
 	remembers, found := newJudge(), 0
 	for at := int64(townStart - 22*hourMicros); at <= townStart+hourMicros; at += hourMicros {
-		from, warm := close(remembers, at)
+		from, warm := closed(remembers, at)
 		if first := at == townStart-22*hourMicros; !first && from != at-hourMicros || first && from != at-23*hourMicros {
 			t.Fatalf("the hour %d reads from %d on", at/hourMicros, from/hourMicros)
 		}
-		from, cold := close(newJudge(), at)
+		from, cold := closed(newJudge(), at)
 		if from != at-23*hourMicros || !slices.Equal(warm, cold) || len(warm) == 0 {
 			t.Fatalf("the hour %d has other verdicts when it is read from %d on", at/hourMicros, from/hourMicros)
 		}
@@ -191,10 +191,10 @@ func TestDayIsRememberedOrRead(t *testing.T) {
 		t.Errorf("%d clicks of visitors who came back were found", found)
 	}
 	// An hour that was closed long ago is read, and does not push out what is remembered.
-	if from, _ := close(remembers, townStart-20*hourMicros); from == townStart-21*hourMicros {
+	if from, _ := closed(remembers, townStart-20*hourMicros); from == townStart-21*hourMicros {
 		t.Error("what is no more remembered was not asked for")
 	}
-	if from, _ := close(remembers, townStart+hourMicros); from != townStart {
+	if from, _ := closed(remembers, townStart+hourMicros); from != townStart {
 		t.Error("an old hour pushed out what was remembered")
 	}
 }

@@ -145,7 +145,7 @@ func TestForeignMembers(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].Requests != 7 {
 		t.Errorf("%v, %v", all, err)
 	}
-	if ttl := time.Duration(kept); ttl < 3*time.Second {
+	if ttl := kept; ttl < 3*time.Second {
 		t.Errorf("a second is kept for %v, and told over three", ttl)
 	}
 }

@@ -364,7 +364,7 @@ func (t transport) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			if p != http.ErrAbortHandler {
+			if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			resp, err = nil, abort(r.Context())

@@ -291,7 +291,7 @@ func (h *harms) tellBroker(ctx context.Context, f *Fault, what string) {
 			return
 		}
 		if res, err := http.DefaultClient.Do(req); err == nil {
-			if res.Body.Close(); res.StatusCode == http.StatusOK {
+			if _ = res.Body.Close(); res.StatusCode == http.StatusOK {
 				h.note(f, what)
 				return
 			}

@@ -330,7 +330,7 @@ func (s *senders) do(ctx context.Context, method, url string, body io.Reader, he
 	if err != nil {
 		return 0, nil
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return 0, nil

@@ -50,7 +50,7 @@ func (m *meters) look(ctx context.Context, client *http.Client, address string) 
 	if err != nil {
 		return // between two lives
 	}
-	defer res.Body.Close()
+	defer func() { _ = res.Body.Close() }()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	lines := bufio.NewScanner(res.Body)

@@ -54,7 +54,7 @@ func launch(name, logFile string, command func() *exec.Cmd, ready func(context.C
 
 func (p *process) run(first chan<- error) {
 	defer close(p.done)
-	defer p.log.Close()
+	defer func() { _ = p.log.Close() }()
 	for {
 		cmd := p.command()
 		cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.log, p.log, orphans()

@@ -19,7 +19,7 @@ func (w *world) startRedis(ctx context.Context) error {
 	path, err := exec.LookPath(redisProgram)
 	if err != nil {
 		w.without = append(w.without, redisProgram+" is not there (Debian package redis-server): no run with hints")
-		return nil
+		return nil //nolint:nilerr // a run goes on without
 	}
 	port, err := w.ports.free()
 	if err != nil {
@@ -83,7 +83,7 @@ func (h *harms) harmRedis(ctx context.Context, f *Fault) {
 // tellRedis gives Redis an order, and after a while the one that takes it back.
 func (h *harms) tellRedis(ctx context.Context, f *Fault, order, back []any) {
 	client := redis.NewClient(&redis.Options{Addr: h.redisAddr, DisableIdentity: true})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	if err := client.Do(ctx, order...).Err(); err != nil {
 		h.progress("%s: redis does not obey: %v", f.Kind, err)
 		return

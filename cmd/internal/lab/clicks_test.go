@@ -159,7 +159,7 @@ func TestTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := ""
+		var got string
 		if err := table.Rows(true, func(r Row) error {
 			got += fmt.Sprintf("%d %s %s %t\n", r.Time/1e6, r.IP, r.Agent, r.Fraud)
 			return nil
@@ -202,7 +202,7 @@ func TestTableColumns(t *testing.T) {
 		"ip,agent,time,label":                   {Columns{Label: "label", Time: "when"}, "no column \"when\" for time"},
 	} {
 		table, err := NewTable(strings.NewReader(head+"\n"), c.want)
-		got := ""
+		var got string
 		if err != nil {
 			got = err.Error()
 		} else {

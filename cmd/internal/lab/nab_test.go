@@ -288,7 +288,8 @@ func reread(t *testing.T, f *File, scores []float64, windows []Window) (s Series
 
 func TestGaussian(t *testing.T) {
 	t.Parallel()
-	g, last := new(Gaussian), 0.0
+	g := new(Gaussian)
+	var last float64
 	for i := range 3 * gaussianWindow { // 0, 2, 0, 2: mean and deviation are 1
 		last = g.Observe(midnight, float64(i%2*2))
 		if i > 10 && math.Abs(last-0.5) > 0.05 {

@@ -205,7 +205,7 @@ func startChild(t *testing.T, role, variable string, settings any, core int) *ch
 	if c.said == nil {
 		t.Fatalf("%s did not say where it serves", role)
 	}
-	go io.Copy(io.Discard, out) //nolint:errcheck // until it ends
+	go io.Copy(io.Discard, out) // until it ends
 	return c
 }
 

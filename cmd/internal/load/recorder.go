@@ -1,6 +1,7 @@
 package load
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -22,14 +23,14 @@ const (
 var failureNames = [numFailures]string{"answered", "no connection", "closed", "timeout", "not HTTP"}
 
 func failureOf(err error) failure {
-	switch err { //nolint:errorlint // a client returns these very values
-	case nil:
+	switch {
+	case err == nil:
 		return answered
-	case errDial:
+	case errors.Is(err, errDial):
 		return failDial
-	case errTimeout:
+	case errors.Is(err, errTimeout):
 		return failTimeout
-	case errProtocol:
+	case errors.Is(err, errProtocol):
 		return failProtocol
 	}
 	return failClosed

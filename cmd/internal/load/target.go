@@ -34,7 +34,7 @@ func NewTarget(ctx context.Context, text string, remote bool, resolver Resolver)
 	}
 	addresses, err := resolver.LookupNetIP(ctx, "ip", u.Hostname())
 	if err != nil || len(addresses) == 0 {
-		return nil, fmt.Errorf("target %q: the host name has no address: %v", text, err)
+		return nil, fmt.Errorf("target %q: the host name has no address: %w", text, err)
 	}
 	for _, a := range addresses {
 		if !remote && !a.Unmap().IsLoopback() {

@@ -57,10 +57,10 @@ func registered(t *testing.T) []metric {
 // leaves out.
 func processConfig(t *testing.T) *config.Config {
 	t.Helper()
-	const any = "127.0.0.1:0"
+	const free = "127.0.0.1:0"
 	cfg, err := config.Load(config.Source{Data: t.TempDir(), Set: []string{
-		"gateway.listen=" + any, "gateway.admin_listen=" + any, "gateway.batch.listen=" + any, "console.listen=" + any,
-		"aggregate.admin_listen=" + any, "redis.addr=127.0.0.1:1", "scoring.model=managed",
+		"gateway.listen=" + free, "gateway.admin_listen=" + free, "gateway.batch.listen=" + free, "console.listen=" + free,
+		"aggregate.admin_listen=" + free, "redis.addr=127.0.0.1:1", "scoring.model=managed",
 	}})
 	if err != nil {
 		t.Fatal(err)

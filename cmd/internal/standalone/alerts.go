@@ -58,7 +58,7 @@ func startStandIn() (*standIn, error) {
 
 func (s *standIn) close() {
 	_ = s.http.Close()
-	<-s.done
+	<-s.done //nolint:errcheck // it says that it was closed
 }
 
 // incidentLine tells of the oldest open incident, empty for none.

@@ -1,6 +1,6 @@
 -- Features of clicks, from raw rows: part 1 of 5, who is looked at in which order.
 --
--- The five files are run one after the other in an empty SQLite database. They share
+-- The six files are run one after the other in an empty SQLite database. They share
 -- no code with clickgate and follow docs/scoring.md. Given are
 --
 --   request  what came to the gateway, in order of arrival: headers and what the token

@@ -309,3 +309,32 @@ part AS (
 slower AS (SELECT *, aged + 1 - sum(n) OVER (PARTITION BY pass, scope) AS slow, 1 - sum(share) OVER (PARTITION BY pass, scope) AS rest FROM part)
 SELECT pass, scope, i, n, slow * share / max(0.01, rest) AS usual FROM slower;
 CREATE UNIQUE INDEX quick_scope ON quick (pass, scope, i);
+
+-- Displays of the hour's own clicks, where somebody asked: asked is how many, ordered how
+-- many have one that came at most 5 s after the click, over the source, five minutes of
+-- it, and a publisher. fast: clicked within fast_seconds.
+CREATE TABLE displayed AS
+SELECT o.pass, o.pair, o.publisher, o.event_time % 3600000000 / 300000000 AS slice, h.shown > 0 AS seen, h.shown > 0 AND o.event_time - h.shown >= -5000000 AS ordered,
+  h.shown > 0 AND o.event_time > h.shown AND o.event_time - h.shown < fast_seconds * 1e6 AS fast
+FROM own o JOIN headed h ON h.pass = o.pass AND h.place = o.place, policy WHERE o.own AND h.shown <> 0;
+CREATE TABLE feed AS SELECT pass, count(*) AS asked, sum(ordered) AS ordered, sum(fast) AS fast FROM displayed GROUP BY pass;
+CREATE TABLE feed_slice AS SELECT pass, slice, 1.0 * sum(ordered) / count(*) AS share FROM displayed GROUP BY pass, slice;
+CREATE TABLE feed_publisher AS SELECT pass, publisher, 1.0 * sum(ordered) / count(*) AS share FROM displayed GROUP BY pass, publisher;
+CREATE TABLE feed_pair AS SELECT pass, pair, count(*) AS asked, sum(NOT seen) AS unseen FROM displayed GROUP BY pass, pair;
+CREATE UNIQUE INDEX feed_pair_key ON feed_pair (pass, pair);
+-- Believed is a feed that has half of the hour's, half of the publisher's, and 3 of 4 in
+-- the five minutes of a click and those around it. A visitor's missing ones are held
+-- against those of all others, with one added (binomial), when they are 3 and 8 of 10, and
+-- 9 of 10 of all are in order.
+CREATE TABLE display AS
+WITH believed AS (
+  SELECT l.pass, l.place, l.pair, l.event_time - l.shown AS gap, l.shown > 0 AS seen, f.asked, f.ordered, f.fast, p.asked AS n, p.unseen AS missing
+  FROM looked l JOIN feed f ON f.pass = l.pass LEFT JOIN feed_publisher x ON x.pass = l.pass AND x.publisher = l.publisher
+  LEFT JOIN total t ON t.pass = l.pass AND t.kind = 0 AND t.scope = l.publisher LEFT JOIN feed_pair p ON p.pass = l.pass AND p.pair = l.pair
+  WHERE l.judged AND l.shown <> 0 AND f.ordered >= 0.5 * f.asked AND (t.scope IS NULL OR coalesce(x.share, 0) >= 0.5)
+    AND NOT EXISTS (SELECT 1 FROM feed_slice s WHERE s.pass = l.pass AND abs(s.slice - l.event_time % 3600000000 / 300000000) <= 1 AND s.share < 0.75)),
+chance AS (SELECT *, 1.0 * max(1, asked - ordered - missing + 1) / max(2, asked - n + 2) AS lost FROM believed)
+SELECT pass, place, CASE WHEN seen THEN CASE WHEN gap = 0 THEN 1e-6 ELSE gap / 1e6 END END AS gap, 32 + 64 * (seen AND fast <= 0.2 * asked) AS facts,
+  CASE WHEN NOT seen AND ordered >= 0.9 * asked AND missing >= 3 AND missing >= 0.8 * n THEN max(0.0, (missing - n * lost) / sqrt(max(0.25, n * lost * (1 - lost)))) END AS z
+FROM chance;
+CREATE UNIQUE INDEX display_place ON display (pass, place);

@@ -29,7 +29,7 @@ CREATE UNIQUE INDEX aim_place ON aim (pass, kind, place);
 
 CREATE TABLE whole AS
 SELECT l.pass, l.place,
-  1 + 8 * (w.firsts >= 50) + CASE h.kind WHEN 2 THEN 16 WHEN 1 THEN 2 + 4 * (g.peers IS NOT NULL) WHEN 0 THEN 4 * (g.peers IS NOT NULL) ELSE 0 END + 128 * coalesce(d.kind, 0) AS hour_facts,
+  1 + 8 * (w.firsts >= 50) + CASE h.kind WHEN 2 THEN 16 WHEN 1 THEN 2 + 4 * (g.peers IS NOT NULL) WHEN 0 THEN 4 * (g.peers IS NOT NULL) ELSE 0 END + 128 * coalesce(d.kind, 0) + coalesce(o.facts, 0) AS hour_facts,
   v.clicks AS hour_pair_clicks, v.flood AS hour_pair_flood, m.gaps AS hour_pair_gaps, m.octaves AS hour_pair_gap_octaves, m.typical AS hour_pair_gap, ap.z AS hour_pair_focus_z,
   CASE WHEN w.firsts >= 50 THEN max(0.0, (v.cells - et.cells) / max(1, et.deviation)) END AS hour_pair_sweep_z,
   s.clicks AS hour_address_clicks, round(256 * ln(256.0 / max(0.99, 256 - s.cells))) AS hour_address_agents, s.agents AS hour_address_agents_counted,
@@ -52,7 +52,7 @@ SELECT l.pass, l.place,
   CASE WHEN m.publisher = l.publisher AND l.publisher <> '' THEN 1.0 * m.lead_publisher / m.clicks END AS hour_pair_here,
   CASE WHEN i.alone THEN f.visitors END AS ally_visitors, CASE WHEN i.alone THEN f.expected END AS ally_expected, CASE WHEN i.alone THEN f.share END AS ally_share,
   w.fast AS fast_share, b.n AS publisher_quick, b.usual AS publisher_quick_usual,
-  d.visits AS day_visits, d.here AS day_here, d.loyal AS day_returning, d.usual AS day_returning_usual
+  d.visits AS day_visits, d.here AS day_here, d.loyal AS day_returning, d.usual AS day_returning_usual, o.gap AS display_gap, o.z AS undisplayed_z
 FROM looked l JOIN world w ON w.pass = l.pass JOIN (SELECT group_clicks AS group_clicks_least FROM policy)
 LEFT JOIN visitor v ON v.pass = l.pass AND v.pair = l.pair
 LEFT JOIN single i ON i.pass = l.pass AND i.pair = l.pair
@@ -74,6 +74,7 @@ LEFT JOIN ally f ON f.pass = l.pass AND f.pair = l.pair AND f.publisher = l.publ
 JOIN headed e ON e.pass = l.pass AND e.place = l.place JOIN (SELECT fast_seconds AS soonest FROM policy)
 LEFT JOIN quick b ON b.pass = l.pass AND b.scope = l.publisher AND e.token_age > 0 AND b.i = floor(e.token_age / soonest)
 LEFT JOIN day d ON d.pass = l.pass AND d.place = l.place
+LEFT JOIN display o ON o.pass = l.pass AND o.place = l.place
 WHERE l.judged;
 CREATE UNIQUE INDEX whole_place ON whole (pass, place);
 
@@ -95,7 +96,7 @@ SELECT s.pass, s.place, s.event,
   g.gaps AS pair_gaps, g.octaves AS pair_gap_octaves,
   (q.now * (q.now - 1) / 2 + q.before * (q.before - 1) / 2) / max(1, q.same * round(64 * ln(64.0 / max(0.99, 64 - q.cells)))) AS address_agents_even,
   q.twice AS address_twice,
-  0.0 AS publisher_surprise, 0.0 AS publisher_surprise_hours, 0.0 AS display_gap, 0.0 AS undisplayed_z,
+  0.0 AS publisher_surprise, 0.0 AS publisher_surprise_hours,
   s.headers, s.token_age, s.fingerprint, s.agent_class, s.ranges AS address_ranges, w.*
 FROM headed s
 LEFT JOIN rates a ON a.pass = s.pass AND a.kind = 'address' AND a.place = s.place

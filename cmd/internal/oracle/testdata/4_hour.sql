@@ -111,9 +111,9 @@ CREATE UNIQUE INDEX expected_clicks ON expected (pass, kind, clicks);
 -- Scopes: publishers, campaigns, and the source. Each click, with whether its visitor can
 -- be told from others (below 6 agents of the address so far), and came before.
 CREATE TABLE agents_so_far AS
-SELECT a.pass, a.place, count(DISTINCT c.eighth) AS cells FROM mine a
-JOIN mine b ON b.pass = a.pass AND b.ip_key = a.ip_key AND b.address_n <= a.address_n
-JOIN cell c ON c.kind = 'agent' AND c.name = b.agent_key GROUP BY a.pass, a.place;
+SELECT pass, place, sum(new) OVER (PARTITION BY pass, ip_key ORDER BY address_n) AS cells FROM (
+  SELECT m.pass, m.place, m.ip_key, m.address_n, row_number() OVER (PARTITION BY m.pass, m.ip_key, c.eighth ORDER BY m.address_n) = 1 AS new
+  FROM mine m JOIN cell c ON c.kind = 'agent' AND c.name = m.agent_key);
 CREATE UNIQUE INDEX agents_so_far_place ON agents_so_far (pass, place);
 CREATE TABLE scoped AS
 WITH told AS (
@@ -191,8 +191,8 @@ WITH base AS (
     CASE WHEN a.top = w.hour THEN a.now ELSE 0 END AS everything, CASE WHEN e.top = w.hour THEN e.now ELSE 0 END AS everywhere,
     g.addresses, t.odd AS scope_odd, t.same2 / max(1.0, 1.0 * t.now * (t.now - 1)) AS one, a.told AS all_told, a.again AS all_again, p.n AS peers,
     u.median AS x_median, u.mad AS x_mad, s.median AS s_median, s.mad AS s_mad
-  FROM grouped g JOIN world w ON w.pass = g.pass JOIN total t ON t.pass = g.pass AND t.kind = g.kind AND t.scope = g.scope
-  JOIN total a ON a.pass = g.pass AND a.kind = 2 AND a.scope = '' JOIN grouped e ON e.pass = g.pass AND e.kind = 2 AND e.scope = '' AND e.finger = g.finger
+  FROM world w CROSS JOIN grouped g ON w.pass = g.pass CROSS JOIN total t ON t.pass = g.pass AND t.kind = g.kind AND t.scope = g.scope
+  CROSS JOIN total a ON a.pass = g.pass AND a.kind = 2 AND a.scope = '' CROSS JOIN grouped e ON e.pass = g.pass AND e.kind = 2 AND e.scope = '' AND e.finger = g.finger
   LEFT JOIN peer_kinds p ON p.pass = g.pass AND p.kind = g.kind
   LEFT JOIN usual u ON u.pass = g.pass AND u.kind = g.kind AND u.what = 'x'
   LEFT JOIN usual s ON s.pass = g.pass AND s.kind = g.kind AND s.what = g.scope || char(30) || g.finger),

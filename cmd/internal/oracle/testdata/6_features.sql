@@ -79,7 +79,8 @@ WHERE l.judged;
 CREATE UNIQUE INDEX whole_place ON whole (pass, place);
 
 -- peers_exact is 0 where a z-score against the peers, and what follows from it, rests on
--- a first minute that not all clicks of are in the histogram.
+-- a first minute that not all clicks of are in the histogram. The surprise of an hour is 0
+-- before the third day, and is worked out in week/week.sql.
 CREATE TABLE features AS
 SELECT s.pass, s.place, s.event,
   coalesce(a.peers_exact, 1) AS address_peers_exact, coalesce(p.peers_exact, 1) AS pair_peers_exact, coalesce(x.peers_exact, 1) AS prefix_peers_exact,

@@ -1,4 +1,4 @@
--- Features of clicks, from raw rows: part 1 of 5, who is looked at in which order.
+-- Features of clicks, from raw rows: part 1 of 6, who is looked at in which order.
 --
 -- The six files are run one after the other in an empty SQLite database. They share
 -- no code with clickgate and follow docs/scoring.md. Given are

@@ -61,18 +61,26 @@ type storedRow struct {
 	vector                                            []byte
 }
 
-// recorder is the judge of the product, and keeps what it says.
+// recorder is the judge of the product, and keeps what it says. It answers for the feed of
+// displays, so that what is asked of it is the traffic's.
 type recorder struct {
 	*scoring.Judge
 	round  int
+	shown  map[click.ID]int64 // by event
 	passes []*passed
 }
 
 func (r *recorder) Begin(tenant, source string, hour int64) (from int64, look func(*click.Click), judge func(*click.Click) click.Verdict, err error) {
-	from, look, inner, err := r.Judge.Begin(tenant, source, hour)
+	from, see, inner, err := r.Judge.Begin(tenant, source, hour)
 	p := &passed{tenant: tenant, source: source, round: r.round, vectors: map[click.ID]click.Vector{}}
 	r.passes = append(r.passes, p)
-	return from, look, func(c *click.Click) click.Verdict {
+	feed := func(c *click.Click) {
+		if c.EventTime/hourMicros == hour/hourMicros {
+			c.ShownAt = r.shown[c.EventID]
+		}
+	}
+	return from, func(c *click.Click) { feed(c); see(c) }, func(c *click.Click) click.Verdict {
+		feed(c)
 		v := inner(c)
 		p.hour = max(p.hour, c.EventTime/hourMicros)
 		p.vectors[c.EventID] = v.Vector
@@ -114,7 +122,7 @@ func newProduct(t *testing.T, store aggregate.Store) *product {
 	check(t, p.scorer.SwapModel(p.out.model))
 	judge, err := scoring.NewJudge(cfg, p.out.model, nil)
 	check(t, err)
-	p.judge = &recorder{Judge: judge}
+	p.judge = &recorder{Judge: judge, shown: map[click.ID]int64{}}
 	p.closer, err = aggregate.NewCloser(aggregate.DefaultConfig().Close, aggregate.CloserDependencies{
 		Store: store, Judge: p.judge, Owner: "oracle", Version: "oracle", Logger: slog.New(slog.DiscardHandler),
 		Terms: func(string, string) aggregate.SourceTerms { return aggregate.SourceTerms{Grace: graceMicros} },
@@ -143,6 +151,7 @@ func (p *product) run(all []sent, start int64) {
 		}
 		s.event.ReceivedAt = s.at
 		s.event.Ingest = click.IngestID{Gateway: "oracle/1", Boot: 1, Seq: uint64(s.number)}
+		p.judge.shown[s.event.EventID] = s.shown
 		p.scorer.Score(&s.event, &s.sig)
 		p.out.requests = append(p.out.requests, s)
 		if event := hexOf(s.event.EventID[:]); p.out.first[event] == nil {

@@ -32,6 +32,7 @@ type sent struct {
 	at    int64 // Unix microseconds
 	event click.Click
 	sig   click.Signals
+	shown int64 // what the feed of displays says: when, never, or 0 that nobody asked
 }
 
 // traffic is what all markets send, in order of arrival.
@@ -57,6 +58,7 @@ type trouble struct {
 	start      int64
 	ids        *click.IDSource
 	pseudonyms *seal.Pseudonymizer
+	feed       *rand.Rand
 	out        []sent
 }
 
@@ -72,7 +74,7 @@ func newTrouble(t *testing.T, m market, start int64) *trouble {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &trouble{market: m, Rand: rand.New(rand.NewPCG(m.seed, 1)), start: start, ids: ids, pseudonyms: seal.NewPseudonymizer(master)}
+	return &trouble{market: m, Rand: rand.New(rand.NewPCG(m.seed, 1)), start: start, feed: rand.New(rand.NewPCG(m.seed, 2)), ids: ids, pseudonyms: seal.NewPseudonymizer(master)}
 }
 
 func (m *trouble) one(in float64) bool { return m.Float64()*in < 1 }
@@ -105,6 +107,7 @@ func (m *trouble) send(c *fraudrange.Click) {
 		c.Campaign = ""
 	}
 	s := m.request(c)
+	s.shown = m.display(c, s.event.EventTime)
 	switch {
 	case m.one(200):
 		s.event.Flags |= click.FlagTest
@@ -116,7 +119,7 @@ func (m *trouble) send(c *fraudrange.Click) {
 	if m.Float64() >= m.tokens {
 		s.event.ClickID = click.ID{}
 		s.event.Flags &^= click.FlagSealedToken
-		s.sig.IssuedAt = 0
+		s.sig.IssuedAt, s.shown = 0, 0
 		if m.one(8) { // and pressed again, soon or not so soon
 			again := s
 			wait := m.Int64N(4_000_000)
@@ -138,6 +141,23 @@ func (m *trouble) send(c *fraudrange.Click) {
 		s.at += m.Int64N(60_000_000)
 		m.out = append(m.out, s)
 	}
+}
+
+// display is when the feed says that the click's ad was seen. It loses one in a hundred and
+// all of a few addresses, tells of others after the click, was away for ten minutes, and
+// knows little of a publisher of the tenant that has late clicks.
+func (m *trouble) display(c *fraudrange.Click, at int64) int64 {
+	ip := c.IP.As16()
+	lost := m.feed.IntN(100)
+	away := at%hourMicros/600_000_000 == 2 && (at-m.start)/hourMicros == 1
+	thin := m.late && len(c.Publisher) > 0 && c.Publisher[len(c.Publisher)-1]%4 == 0 && lost < 70
+	if ip[15]%24 == 5 || lost == 0 || away || thin {
+		return click.ShownNever
+	}
+	if lost == 1 {
+		return at + m.feed.Int64N(20_000_000)
+	}
+	return at - m.feed.Int64N(max(1, at-m.start-c.Shown.Microseconds()+1))
 }
 
 // request is a click as a gateway would take it.

@@ -1,11 +1,12 @@
--- Features of clicks, from raw rows: part 1 of 5, who is looked at in which order.
+-- Features of clicks, from raw rows: part 1 of 6, who is looked at in which order.
 --
--- The five files are run one after the other in an empty SQLite database. They share
+-- The six files are run one after the other in an empty SQLite database. They share
 -- no code with clickgate and follow docs/scoring.md. Given are
 --
 --   request  what came to the gateway, in order of arrival: headers and what the token
 --            says, and what lists say of agent and address (agent_class, ranges), which
---            has an oracle of its own, cmd/clickgate/testdata/replay_givt.sh
+--            has an oracle of its own, cmd/clickgate/testdata/replay_givt.sh; shown is when the
+--            feed of displays says its ad was seen, -1 never, 0 that nobody asked
 --   click    the store's rows, by the columns of its table clicks; late is 1 of those in
 --            late_clicks
 --   pass     0 for the gateway, and the passes of closing: one for each unit (tenant, source,
@@ -41,6 +42,7 @@ SELECT p.pass, p.place, p.event, p.judged, p.tenant, p.event_time, p.event_time 
   p.ip_key || p.agent_key AS pair, p.tenant || char(31) || p.ip_prefix AS prefix, p.ip_prefix, p.publisher, p.campaign, p.click_id, p.flags,
   p.publisher || char(31) || p.campaign || char(31) || p.placement AS target,
   CASE WHEN p.click_id <> '' THEN 'c' || p.click_id ELSE 't' || p.publisher || char(31) || p.campaign || char(31) || p.placement END AS opportunity,
-  p.flags & 16 = 0 AS known, r.agent, r.language, r.country, r.direct, r.issued_at, r.agent_class, r.ranges, r.fingerprint
+  p.flags & 16 = 0 AS known, r.agent, r.language, r.country, r.direct, r.issued_at, r.agent_class, r.ranges, r.fingerprint,
+  CASE WHEN p.pass > 0 AND p.judged THEN r.shown ELSE 0 END AS shown
 FROM placed p JOIN request r ON r.arrival = p.arrival;
 CREATE UNIQUE INDEX seen_place ON seen (pass, place);

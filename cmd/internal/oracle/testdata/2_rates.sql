@@ -1,4 +1,4 @@
--- Features of clicks, part 2 of 5: how often an entity clicks, in the last 10 seconds,
+-- Features of clicks, part 2 of 6: how often an entity clicks, in the last 10 seconds,
 -- minute and hour, against its own past, and against its peers.
 
 -- One row for each click and entity; e numbers an entity in a pass, n its clicks. A minute
@@ -148,37 +148,45 @@ binned AS (
   FROM (SELECT *, CASE WHEN clicks < 128 THEN 8 WHEN clicks < 256 THEN 16 WHEN clicks < 512 THEN 32 ELSE 64 END AS width FROM minutes WHERE counted)),
 value AS (
   SELECT *, row_number() OVER (PARTITION BY pass, kind, place ORDER BY clicks) AS rank, count(*) OVER (PARTITION BY pass, kind, place) AS keys FROM binned),
-middle AS (SELECT *, max(CASE WHEN rank = (keys + 1) / 2 THEN clicks END) OVER (PARTITION BY pass, kind, place) AS median, min(exact) OVER (PARTITION BY pass, kind, place) AS sound FROM value),
+middle AS (SELECT *, max(CASE WHEN rank = (keys + 1) / 2 THEN clicks END) OVER (PARTITION BY pass, kind, place) AS median,
+    max(CASE WHEN rank = (keys + 3) / 4 THEN clicks END) OVER (PARTITION BY pass, kind, place) AS q1,
+    max(CASE WHEN rank = (3 * keys + 3) / 4 THEN clicks END) OVER (PARTITION BY pass, kind, place) AS q3, min(exact) OVER (PARTITION BY pass, kind, place) AS sound FROM value),
 away AS (SELECT *, abs(clicks - median) AS distance, row_number() OVER (PARTITION BY pass, kind, place ORDER BY abs(clicks - median)) AS far FROM middle)
-SELECT pass, kind, minute, place, median, distance AS mad,
-  sound AS exact
+SELECT pass, kind, minute, place, median, distance AS mad, q1, q3, sound AS exact
 FROM away WHERE far = (keys + 1) / 2 AND keys >= 20;
 
 -- A baseline falls at once, and rises with a level of its own: by 1/8 click a minute, or
 -- by a 64th where that is more; 2 clicks above the level are believed as they are. In
--- 32ths of a median and 64ths of a MAD, as whole numbers.
+-- 32ths of a median, 64ths of a MAD and 16ths of a quartile, as whole numbers.
 CREATE TABLE spell AS -- baselines since the clock was last set anew
 SELECT p.*, row_number() OVER (PARTITION BY p.pass, p.kind ORDER BY p.place) AS i,
   (SELECT count(*) FROM clock c WHERE c.pass = p.pass AND c.kind = p.kind AND c.moves = 'anew' AND c.place < p.place) AS spell
 FROM published p;
 CREATE UNIQUE INDEX spell_i ON spell (pass, kind, i);
 CREATE TABLE peers AS
-WITH RECURSIVE level(pass, kind, i, spell, minute, place, exact, median, mad, m, d) AS (
-  SELECT pass, kind, i, spell, minute, place, exact, median, mad, median * 32, mad * 64 FROM spell WHERE i = 1
+WITH RECURSIVE level(pass, kind, i, spell, minute, place, exact, median, mad, q1, q3, m, d, low, high) AS (
+  SELECT pass, kind, i, spell, minute, place, exact, median, mad, q1, q3, median * 32, mad * 64, q1 * 16, q3 * 16 FROM spell WHERE i = 1
   UNION ALL
-  SELECT s.pass, s.kind, s.i, s.spell, s.minute, s.place, s.exact, s.median, s.mad,
+  SELECT s.pass, s.kind, s.i, s.spell, s.minute, s.place, s.exact, s.median, s.mad, s.q1, s.q3,
     CASE WHEN s.spell <> l.spell THEN s.median * 32 ELSE min(s.median * 32,
       (WITH RECURSIVE r(k, x) AS (SELECT 0, l.m UNION ALL SELECT k + 1, x + max(x / 64, 4) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r)) END,
     CASE WHEN s.spell <> l.spell THEN s.mad * 64 ELSE min(s.mad * 64,
-      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.d UNION ALL SELECT k + 1, x + max(x / 64, 8) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r)) END
+      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.d UNION ALL SELECT k + 1, x + max(x / 64, 8) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r)) END,
+    CASE WHEN s.spell <> l.spell THEN s.q1 * 16 ELSE min(s.q1 * 16,
+      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.low UNION ALL SELECT k + 1, x + max(x / 64, 2) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r)) END,
+    CASE WHEN s.spell <> l.spell THEN s.q3 * 16 ELSE min(s.q3 * 16,
+      (WITH RECURSIVE r(k, x) AS (SELECT 0, l.high UNION ALL SELECT k + 1, x + max(x / 64, 2) FROM r WHERE k < min(60, s.minute - l.minute)) SELECT max(x) FROM r)) END
   FROM level l JOIN spell s ON s.pass = l.pass AND s.kind = l.kind AND s.i = l.i + 1)
-SELECT pass, kind, place, 1 AS known, exact, min(median, (m / 16 + 4) / 2.0) AS median, min(mad, (d / 16 + 8) / 4.0) AS mad FROM level
+SELECT pass, kind, place, 1 AS known, exact, min(median, (m / 16 + 4) / 2.0) AS median, min(mad, (d / 16 + 8) / 4.0) AS mad,
+  min(q1, low / 16 + 2) AS q1, min(q3, high / 16 + 2) AS q3 FROM level
 UNION ALL
-SELECT pass, kind, place, 0, 1, NULL, NULL FROM clock WHERE moves = 'anew';
+SELECT pass, kind, place, 0, 1, NULL, NULL, NULL, NULL FROM clock WHERE moves = 'anew';
 CREATE INDEX peers_place ON peers (pass, kind, place);
 
 -- z = (count - median) / max(1.4826 MAD, sqrt(max(median, 1))), never below 0, at most a
--- million. The count is the larger of the minute so far and the last 60 seconds.
+-- million. The count is the larger of the minute so far and the last 60 seconds. The fence
+-- is how many interquartile ranges it is past the upper quartile, where a range is at least
+-- that of a normal distribution with the same floor. flat: the peers' MAD is 0.
 CREATE TABLE rates AS
 WITH joined AS (
   SELECT c.*, CASE WHEN c.kept THEN max(c.in_minute, c.in_1m) ELSE c.in_minute END AS busiest,
@@ -189,6 +197,8 @@ WITH joined AS (
 SELECT j.pass, j.kind, j.place, j.in_10s, j.in_1m, j.in_1h, j.closed, j.has_self, coalesce(p.known, 0) AS has_peers, coalesce(p.exact, 1) AS peers_exact,
   CASE WHEN NOT has_self THEN 0.0 WHEN silence THEN 1.0 * busiest
     ELSE min(1e6, max(0.0, (busiest - coalesce(s.median, 0)) / max(1.4826 * coalesce(s.mad, 0), sqrt(max(coalesce(s.median, 0), 1))))) END AS z_self,
-  CASE WHEN coalesce(p.known, 0) THEN min(1e6, max(0.0, (busiest - p.median) / max(1.4826 * p.mad, sqrt(max(p.median, 1))))) ELSE 0.0 END AS z_peers
+  CASE WHEN coalesce(p.known, 0) THEN min(1e6, max(0.0, (busiest - p.median) / max(1.4826 * p.mad, sqrt(max(p.median, 1))))) ELSE 0.0 END AS z_peers,
+  CASE WHEN coalesce(p.known, 0) THEN min(1e6, max(0.0, (busiest - p.q3) / max(p.q3 - p.q1, 1.349 * sqrt(max(p.median, 1))))) ELSE 0.0 END AS fence,
+  coalesce(p.known AND p.mad = 0, 0) AS flat
 FROM joined j LEFT JOIN self s ON s.v = j.v LEFT JOIN peers p ON p.rowid = j.baseline;
 CREATE UNIQUE INDEX rates_place ON rates (pass, kind, place);

@@ -1,4 +1,4 @@
--- Features of clicks, part 3 of 5: what is remembered of an address, and of address and
+-- Features of clicks, part 3 of 6: what is remembered of an address, and of address and
 -- agent together, as the clicks pass: agents, placements, gaps, clicks pressed twice.
 
 -- A click counts with the newest hour of its entity when it comes late; a name that comes

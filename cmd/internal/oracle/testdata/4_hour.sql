@@ -1,11 +1,15 @@
--- Features of clicks, part 4 of 5: what an hour and the one before it say, when all of
+-- Features of clicks, part 4 of 6: what an hour and the one before it say, when all of
 -- their clicks are known. Here a pass is over once, and every table has what is final.
 
 -- Who is invalid by lists and flags, a test, or cannot be judged, is left out. flood: at
 -- a rate beyond z_invalid. odd: with strange headers.
+CREATE TABLE refused AS
+SELECT c.event FROM click c JOIN request r ON r.event = c.event AND r.nth = 1, policy
+WHERE c.flags & 16 <> 0 OR r.agent_class = 1 OR c.flags & 15 <> 0 OR r.agent_class IN (2, 3, 4, 5, 6) OR r.agent_class = 19 AND apps_are_tools
+  OR r.ranges & 128 <> 0 OR r.ranges & 1 <> 0 AND r.ranges & 30 = 0;
+CREATE UNIQUE INDEX refused_event ON refused (event);
 CREATE TABLE looked AS
-SELECT s.*, NOT known OR agent_class = 1 OR flags & 15 <> 0 OR agent_class IN (2, 3, 4, 5, 6) OR agent_class = 19 AND apps_are_tools
-    OR ranges & 128 <> 0 OR ranges & 1 <> 0 AND ranges & 30 = 0 AS out,
+SELECT s.*, s.event IN (SELECT event FROM refused) AS out,
   coalesce(r.in_1m >= min_clicks AND CASE WHEN r.has_self AND r.closed >= self_minutes AND z < z_inexcusable THEN min(z, z_self) ELSE z END >= z_invalid, 0) AS flood
 FROM policy, seen s LEFT JOIN (
   SELECT pass, place, in_1m, has_self, closed, z_self, CASE WHEN has_peers THEN z_peers ELSE max(0.0, (in_1m - prior_median) / max(sqrt(prior_median), 1)) END AS z FROM rates, policy WHERE kind = 'pair') r
@@ -107,9 +111,9 @@ CREATE UNIQUE INDEX expected_clicks ON expected (pass, kind, clicks);
 -- Scopes: publishers, campaigns, and the source. Each click, with whether its visitor can
 -- be told from others (below 6 agents of the address so far), and came before.
 CREATE TABLE agents_so_far AS
-SELECT a.pass, a.place, count(DISTINCT c.eighth) AS cells FROM mine a
-JOIN mine b ON b.pass = a.pass AND b.ip_key = a.ip_key AND b.address_n <= a.address_n
-JOIN cell c ON c.kind = 'agent' AND c.name = b.agent_key GROUP BY a.pass, a.place;
+SELECT pass, place, sum(new) OVER (PARTITION BY pass, ip_key ORDER BY address_n) AS cells FROM (
+  SELECT m.pass, m.place, m.ip_key, m.address_n, row_number() OVER (PARTITION BY m.pass, m.ip_key, c.eighth ORDER BY m.address_n) = 1 AS new
+  FROM mine m JOIN cell c ON c.kind = 'agent' AND c.name = m.agent_key);
 CREATE UNIQUE INDEX agents_so_far_place ON agents_so_far (pass, place);
 CREATE TABLE scoped AS
 WITH told AS (
@@ -187,8 +191,8 @@ WITH base AS (
     CASE WHEN a.top = w.hour THEN a.now ELSE 0 END AS everything, CASE WHEN e.top = w.hour THEN e.now ELSE 0 END AS everywhere,
     g.addresses, t.odd AS scope_odd, t.same2 / max(1.0, 1.0 * t.now * (t.now - 1)) AS one, a.told AS all_told, a.again AS all_again, p.n AS peers,
     u.median AS x_median, u.mad AS x_mad, s.median AS s_median, s.mad AS s_mad
-  FROM grouped g JOIN world w ON w.pass = g.pass JOIN total t ON t.pass = g.pass AND t.kind = g.kind AND t.scope = g.scope
-  JOIN total a ON a.pass = g.pass AND a.kind = 2 AND a.scope = '' JOIN grouped e ON e.pass = g.pass AND e.kind = 2 AND e.scope = '' AND e.finger = g.finger
+  FROM world w CROSS JOIN grouped g ON w.pass = g.pass CROSS JOIN total t ON t.pass = g.pass AND t.kind = g.kind AND t.scope = g.scope
+  CROSS JOIN total a ON a.pass = g.pass AND a.kind = 2 AND a.scope = '' CROSS JOIN grouped e ON e.pass = g.pass AND e.kind = 2 AND e.scope = '' AND e.finger = g.finger
   LEFT JOIN peer_kinds p ON p.pass = g.pass AND p.kind = g.kind
   LEFT JOIN usual u ON u.pass = g.pass AND u.kind = g.kind AND u.what = 'x'
   LEFT JOIN usual s ON s.pass = g.pass AND s.kind = g.kind AND s.what = g.scope || char(30) || g.finger),
@@ -228,12 +232,19 @@ FROM best, policy;
 CREATE UNIQUE INDEX shown_place ON shown (pass, place);
 
 -- Publishers with visitors in common. Of a visitor the first eight publishers are known,
--- and who goes to more is no one's.
+-- and who goes to more is no one's. Compared are the 128 busiest of both hours that have
+-- enough clicks in them, when they are five.
+CREATE TABLE met_by_many AS
+SELECT pass, scope FROM (
+  SELECT t.pass, t.scope, row_number() OVER (PARTITION BY t.pass ORDER BY CASE WHEN t.top = w.hour THEN t.now + t.before ELSE t.now END DESC) AS rank, count(*) OVER (PARTITION BY t.pass) AS n
+  FROM total t JOIN world w ON w.pass = t.pass, policy
+  WHERE t.kind = 0 AND t.top >= w.hour - 1 AND CASE WHEN t.top = w.hour THEN t.now + t.before ELSE t.now END >= group_clicks)
+WHERE n >= 5 AND rank <= 128;
+CREATE UNIQUE INDEX met_by_many_scope ON met_by_many (pass, scope);
 CREATE TABLE site AS
-SELECT m.pass, m.pair, m.publisher, min(m.pair_n) AS first, r.scope IS NOT NULL AND k.n IS NOT NULL AS compared
+SELECT m.pass, m.pair, m.publisher, min(m.pair_n) AS first, r.scope IS NOT NULL AS compared
 FROM mine m JOIN single s ON s.pass = m.pass AND s.pair = m.pair AND s.publishers <= 8
-LEFT JOIN ranked r ON r.pass = m.pass AND r.kind = 0 AND r.scope = m.publisher
-LEFT JOIN peer_kinds k ON k.pass = m.pass AND k.kind = 0
+LEFT JOIN met_by_many r ON r.pass = m.pass AND r.scope = m.publisher
 WHERE m.publisher <> '' GROUP BY m.pass, m.pair, m.publisher;
 CREATE INDEX site_pair ON site (pass, pair);
 CREATE TABLE couple AS
@@ -269,3 +280,61 @@ SELECT s.pass, s.pair, s.publisher, coalesce(b.n, 0) AS visitors, coalesce(b.exp
 FROM scored s LEFT JOIN best b ON b.pass = s.pass AND b.pair = s.pair AND b.publisher = s.publisher AND b.rank = 1
 WHERE s.compared GROUP BY s.pass, s.pair, s.publisher;
 CREATE UNIQUE INDEX ally_key ON ally (pass, pair, publisher);
+
+-- Clicks with a token, of both hours, and how many came within each of four times
+-- fast_seconds: q0 to q3. share is the upper quartile of the busiest publishers' shares,
+-- with half a click added.
+CREATE TABLE soon AS
+SELECT s.pass, s.kind, s.scope, count(*) AS aged,
+  sum(token_age / fast_seconds < 1) AS q0, sum(token_age / fast_seconds >= 1 AND token_age / fast_seconds < 2) AS q1,
+  sum(token_age / fast_seconds >= 2 AND token_age / fast_seconds < 3) AS q2, sum(token_age / fast_seconds >= 3 AND token_age / fast_seconds < 4) AS q3
+FROM scoped s, policy WHERE s.kind IN (0, 2) AND token_age > 0 GROUP BY s.pass, s.kind, s.scope;
+CREATE UNIQUE INDEX soon_scope ON soon (pass, kind, scope);
+CREATE TABLE soon_usual AS
+WITH fourth(i) AS (VALUES (0), (1), (2), (3)),
+share AS (
+  SELECT r.pass, i, (coalesce(CASE i WHEN 0 THEN q0 WHEN 1 THEN q1 WHEN 2 THEN q2 ELSE q3 END, 0) + 0.5) / (coalesce(aged, 0) + 1.0) AS share
+  FROM fourth, ranked r LEFT JOIN soon s ON s.pass = r.pass AND s.kind = 0 AND s.scope = r.scope WHERE r.kind = 0),
+place AS (SELECT *, row_number() OVER (PARTITION BY pass, i ORDER BY share) AS rank, count(*) OVER (PARTITION BY pass, i) AS n FROM share)
+SELECT pass, i, share FROM place WHERE n >= 5 AND rank = 3 * n / 4 + 1;
+CREATE UNIQUE INDEX soon_usual_i ON soon_usual (pass, i);
+-- Against the others of the source, or the peers' quartile, whichever is more: of those who
+-- are slower, one added, as many again as the shares say.
+CREATE TABLE quick AS
+WITH fourth(i) AS (VALUES (0), (1), (2), (3)),
+part AS (
+  SELECT x.pass, x.scope, i, x.aged, CASE i WHEN 0 THEN x.q0 WHEN 1 THEN x.q1 WHEN 2 THEN x.q2 ELSE x.q3 END AS n,
+    max(u.share, (CASE i WHEN 0 THEN a.q0 - x.q0 WHEN 1 THEN a.q1 - x.q1 WHEN 2 THEN a.q2 - x.q2 ELSE a.q3 - x.q3 END + 0.5) / (a.aged - x.aged + 1.0)) AS share
+  FROM fourth JOIN soon x ON x.kind = 0 JOIN soon a ON a.pass = x.pass AND a.kind = 2 JOIN soon_usual u USING (pass, i)),
+slower AS (SELECT *, aged + 1 - sum(n) OVER (PARTITION BY pass, scope) AS slow, 1 - sum(share) OVER (PARTITION BY pass, scope) AS rest FROM part)
+SELECT pass, scope, i, n, slow * share / max(0.01, rest) AS usual FROM slower;
+CREATE UNIQUE INDEX quick_scope ON quick (pass, scope, i);
+
+-- Displays of the hour's own clicks, where somebody asked: asked is how many, ordered how
+-- many have one that came at most 5 s after the click, over the source, five minutes of
+-- it, and a publisher. fast: clicked within fast_seconds.
+CREATE TABLE displayed AS
+SELECT o.pass, o.pair, o.publisher, o.event_time % 3600000000 / 300000000 AS slice, h.shown > 0 AS seen, h.shown > 0 AND o.event_time - h.shown >= -5000000 AS ordered,
+  h.shown > 0 AND o.event_time > h.shown AND o.event_time - h.shown < fast_seconds * 1e6 AS fast
+FROM own o JOIN headed h ON h.pass = o.pass AND h.place = o.place, policy WHERE o.own AND h.shown <> 0;
+CREATE TABLE feed AS SELECT pass, count(*) AS asked, sum(ordered) AS ordered, sum(fast) AS fast FROM displayed GROUP BY pass;
+CREATE TABLE feed_slice AS SELECT pass, slice, 1.0 * sum(ordered) / count(*) AS share FROM displayed GROUP BY pass, slice;
+CREATE TABLE feed_publisher AS SELECT pass, publisher, 1.0 * sum(ordered) / count(*) AS share FROM displayed GROUP BY pass, publisher;
+CREATE TABLE feed_pair AS SELECT pass, pair, count(*) AS asked, sum(NOT seen) AS unseen FROM displayed GROUP BY pass, pair;
+CREATE UNIQUE INDEX feed_pair_key ON feed_pair (pass, pair);
+-- Believed is a feed that has half of the hour's, half of the publisher's, and 3 of 4 in
+-- the five minutes of a click and those around it. A visitor's missing ones are held
+-- against those of all others, with one added (binomial), when they are 3 and 8 of 10, and
+-- 9 of 10 of all are in order.
+CREATE TABLE display AS
+WITH believed AS (
+  SELECT l.pass, l.place, l.pair, l.event_time - l.shown AS gap, l.shown > 0 AS seen, f.asked, f.ordered, f.fast, p.asked AS n, p.unseen AS missing
+  FROM looked l JOIN feed f ON f.pass = l.pass LEFT JOIN feed_publisher x ON x.pass = l.pass AND x.publisher = l.publisher
+  LEFT JOIN total t ON t.pass = l.pass AND t.kind = 0 AND t.scope = l.publisher LEFT JOIN feed_pair p ON p.pass = l.pass AND p.pair = l.pair
+  WHERE l.judged AND l.shown <> 0 AND f.ordered >= 0.5 * f.asked AND (t.scope IS NULL OR coalesce(x.share, 0) >= 0.5)
+    AND NOT EXISTS (SELECT 1 FROM feed_slice s WHERE s.pass = l.pass AND abs(s.slice - l.event_time % 3600000000 / 300000000) <= 1 AND s.share < 0.75)),
+chance AS (SELECT *, 1.0 * max(1, asked - ordered - missing + 1) / max(2, asked - n + 2) AS lost FROM believed)
+SELECT pass, place, CASE WHEN seen THEN CASE WHEN gap = 0 THEN 1e-6 ELSE gap / 1e6 END END AS gap, 32 + 64 * (seen AND fast <= 0.2 * asked) AS facts,
+  CASE WHEN NOT seen AND ordered >= 0.9 * asked AND missing >= 3 AND missing >= 0.8 * n THEN max(0.0, (missing - n * lost) / sqrt(max(0.25, n * lost * (1 - lost)))) END AS z
+FROM chance;
+CREATE UNIQUE INDEX display_place ON display (pass, place);

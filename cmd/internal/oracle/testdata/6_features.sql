@@ -1,4 +1,4 @@
--- Features of clicks, part 5 of 5: the slots of the vector by name. Columns that end in
+-- Features of clicks, part 6 of 6: the slots of the vector by name. Columns that end in
 -- _counted are exact numbers of different things, beside what a sketch makes of them.
 
 -- HyperLogLog of 64 registers, with linear counting below 160.
@@ -29,7 +29,7 @@ CREATE UNIQUE INDEX aim_place ON aim (pass, kind, place);
 
 CREATE TABLE whole AS
 SELECT l.pass, l.place,
-  1 + 8 * (w.firsts >= 50) + CASE h.kind WHEN 2 THEN 16 WHEN 1 THEN 2 + 4 * (g.peers IS NOT NULL) WHEN 0 THEN 4 * (g.peers IS NOT NULL) ELSE 0 END AS hour_facts,
+  1 + 8 * (w.firsts >= 50) + CASE h.kind WHEN 2 THEN 16 WHEN 1 THEN 2 + 4 * (g.peers IS NOT NULL) WHEN 0 THEN 4 * (g.peers IS NOT NULL) ELSE 0 END + 128 * coalesce(d.kind, 0) + coalesce(o.facts, 0) AS hour_facts,
   v.clicks AS hour_pair_clicks, v.flood AS hour_pair_flood, m.gaps AS hour_pair_gaps, m.octaves AS hour_pair_gap_octaves, m.typical AS hour_pair_gap, ap.z AS hour_pair_focus_z,
   CASE WHEN w.firsts >= 50 THEN max(0.0, (v.cells - et.cells) / max(1, et.deviation)) END AS hour_pair_sweep_z,
   s.clicks AS hour_address_clicks, round(256 * ln(256.0 / max(0.99, 256 - s.cells))) AS hour_address_agents, s.agents AS hour_address_agents_counted,
@@ -51,7 +51,8 @@ SELECT l.pass, l.place,
     THEN max(0.0, (coalesce(y.clicks, 0) / (1.0 * p.now + p.before) - u.median) / max(1.4826 * u.mad, 0.04)) END AS publisher_loyal_z,
   CASE WHEN m.publisher = l.publisher AND l.publisher <> '' THEN 1.0 * m.lead_publisher / m.clicks END AS hour_pair_here,
   CASE WHEN i.alone THEN f.visitors END AS ally_visitors, CASE WHEN i.alone THEN f.expected END AS ally_expected, CASE WHEN i.alone THEN f.share END AS ally_share,
-  w.fast AS fast_share
+  w.fast AS fast_share, b.n AS publisher_quick, b.usual AS publisher_quick_usual,
+  d.visits AS day_visits, d.here AS day_here, d.loyal AS day_returning, d.usual AS day_returning_usual, o.gap AS display_gap, o.z AS undisplayed_z
 FROM looked l JOIN world w ON w.pass = l.pass JOIN (SELECT group_clicks AS group_clicks_least FROM policy)
 LEFT JOIN visitor v ON v.pass = l.pass AND v.pair = l.pair
 LEFT JOIN single i ON i.pass = l.pass AND i.pair = l.pair
@@ -70,17 +71,23 @@ LEFT JOIN loyal y ON y.pass = l.pass AND y.publisher = l.publisher AND y.pace = 
 LEFT JOIN usual u ON u.pass = l.pass AND u.kind = 0 AND u.what = CASE WHEN i.pace THEN 'l1' ELSE 'l0' END
 LEFT JOIN peer_kinds k ON k.pass = l.pass AND k.kind = 0
 LEFT JOIN ally f ON f.pass = l.pass AND f.pair = l.pair AND f.publisher = l.publisher
+JOIN headed e ON e.pass = l.pass AND e.place = l.place JOIN (SELECT fast_seconds AS soonest FROM policy)
+LEFT JOIN quick b ON b.pass = l.pass AND b.scope = l.publisher AND e.token_age > 0 AND b.i = floor(e.token_age / soonest)
+LEFT JOIN day d ON d.pass = l.pass AND d.place = l.place
+LEFT JOIN display o ON o.pass = l.pass AND o.place = l.place
 WHERE l.judged;
 CREATE UNIQUE INDEX whole_place ON whole (pass, place);
 
 -- peers_exact is 0 where a z-score against the peers, and what follows from it, rests on
--- a first minute that not all clicks of are in the histogram.
+-- a first minute that not all clicks of are in the histogram. The surprise of an hour is 0
+-- before the third day, and is worked out in week/week.sql.
 CREATE TABLE features AS
 SELECT s.pass, s.place, s.event,
   coalesce(a.peers_exact, 1) AS address_peers_exact, coalesce(p.peers_exact, 1) AS pair_peers_exact, coalesce(x.peers_exact, 1) AS prefix_peers_exact,
   a.in_10s AS address_clicks_10s, a.in_1m AS address_clicks_1m, a.in_1h AS address_clicks_1h, a.z_self AS address_z_self, a.z_peers AS address_z_peers,
   p.in_10s AS pair_clicks_10s, p.in_1m AS pair_clicks_1m, p.in_1h AS pair_clicks_1h, p.z_self AS pair_z_self, p.z_peers AS pair_z_peers,
-  coalesce(a.has_self + 2 * a.has_peers + 4 * p.has_self + 8 * p.has_peers, 0) AS baselines,
+  coalesce(a.has_self + 2 * a.has_peers + 4 * p.has_self + 8 * p.has_peers + 16 * a.flat + 32 * p.flat, 0) AS baselines,
+  a.fence AS address_fence, p.fence AS pair_fence,
   a.closed AS address_minutes, p.closed AS pair_minutes,
   x.in_1m AS prefix_clicks_1m, x.in_1h AS prefix_clicks_1h, x.z_peers AS prefix_z_peers,
   u.in_1m AS publisher_clicks_1m, u.in_1h AS publisher_clicks_1h, u.z_self AS publisher_z_self,
@@ -90,6 +97,7 @@ SELECT s.pass, s.place, s.event,
   g.gaps AS pair_gaps, g.octaves AS pair_gap_octaves,
   (q.now * (q.now - 1) / 2 + q.before * (q.before - 1) / 2) / max(1, q.same * round(64 * ln(64.0 / max(0.99, 64 - q.cells)))) AS address_agents_even,
   q.twice AS address_twice,
+  0.0 AS publisher_surprise, 0.0 AS publisher_surprise_hours,
   s.headers, s.token_age, s.fingerprint, s.agent_class, s.ranges AS address_ranges, w.*
 FROM headed s
 LEFT JOIN rates a ON a.pass = s.pass AND a.kind = 'address' AND a.place = s.place

@@ -351,8 +351,8 @@ func (d *day) fill(v *click.Vector, pair uint64, keys *[kinds + 1]uint64) (facts
 		}
 		x := d.scope(kind, f.site)
 		for tier := range tiers {
-			if !r.of(tier) || x.loyal[tier] < float64(crowdComesBack[tier]*x.visitors) {
-				continue
+			if x.visitors == 0 || !r.of(tier) || x.loyal[tier] < float64(crowdComesBack[tier]*x.visitors) {
+				continue // where nobody came first, nothing is usual
 			}
 			expected := d.expect(kind, tier, x)
 			z := beyondChance(x.loyal[tier], expected)

@@ -182,7 +182,7 @@ var slots = map[string]entry{
 	"ally_visitors": {hour: true, least: 3}, "ally_expected": {hour: true, least: 10}, "ally_share": {hour: true, least: 3},
 	"hour_address_twice": {hour: true, least: 3}, "hour_twice_usual": {hour: true, least: 50}, "fast_share": {hour: true, least: 3},
 	"day_visits": {hour: true, least: 3}, "day_here": {hour: true, least: 2}, "day_returning": {hour: true, least: 3}, "day_returning_usual": {hour: true, least: 3},
-	"publisher_quick": {hour: true, least: 5}, "publisher_quick_usual": {hour: true, least: 5},
+	"publisher_quick": {hour: true, least: 5}, "publisher_quick_usual": {hour: true, least: 5}, "hour_pair_replays": {hour: true, least: 3},
 
 	"publisher_surprise": {instead: "TestSurpriseAgainstSQL, as three hours have no week before them"}, "publisher_surprise_hours": {instead: "TestSurpriseAgainstSQL"},
 	"display_gap": {hour: true, least: 500}, "undisplayed_z": {hour: true, least: 3},
@@ -499,6 +499,7 @@ var mistakes = []struct {
 	{4, "share < 0.75", "share < 0", "hour_facts", false},
 	{5, "OVER of_day < 15", "OVER of_day < 0", "day_visits", false},
 	{5, "(two + 0.5)", "two", "day_returning_usual", false},
+	{4, "pressed > 1 AS more", "pressed > 2 AS more", "hour_pair_replays", false},
 	{6, "+ max(0, g.n - g.told) * g.again_elsewhere", "", "group_again", false},
 }
 

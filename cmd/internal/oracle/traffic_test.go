@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -59,6 +60,7 @@ type trouble struct {
 	ids        *click.IDSource
 	pseudonyms *seal.Pseudonymizer
 	feed       *rand.Rand
+	replays    *rand.Rand
 	out        []sent
 }
 
@@ -74,16 +76,36 @@ func newTrouble(t *testing.T, m market, start int64) *trouble {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &trouble{market: m, Rand: rand.New(rand.NewPCG(m.seed, 1)), start: start, feed: rand.New(rand.NewPCG(m.seed, 2)), ids: ids, pseudonyms: seal.NewPseudonymizer(master)}
+	return &trouble{market: m, Rand: rand.New(rand.NewPCG(m.seed, 1)), start: start, feed: rand.New(rand.NewPCG(m.seed, 2)), replays: rand.New(rand.NewPCG(m.seed, 3)), ids: ids, pseudonyms: seal.NewPseudonymizer(master)}
 }
 
 func (m *trouble) one(in float64) bool { return m.Float64()*in < 1 }
 
 func (m *trouble) all(w *fraudrange.World) []sent {
+	var some fraudrange.Click
 	for c := range w.Clicks() {
+		some = c
 		m.send(&c)
 	}
+	m.faithful(some)
 	return m.out
+}
+
+// faithful are forty visitors who come back to one publisher every half an hour, and some
+// of them elsewhere too.
+func (m *trouble) faithful(some fraudrange.Click) {
+	for i := range 40 {
+		for k := range 4 {
+			c := some
+			c.IP = netip.AddrFrom4([4]byte{198, 18, 40, byte(i + 1)})
+			c.At = time.Duration(10+35*k)*time.Minute + time.Duration(30*i)*time.Second
+			c.Event, c.Shown, c.Opportunity = c.At, c.At-30*time.Second, 1<<40+uint64(4*i+k)
+			if c.Publisher = "returned-to"; k > 4-i%4 {
+				c.Publisher = some.Publisher
+			}
+			m.send(&c)
+		}
+	}
 }
 
 var countries = []string{"DE", "US", "GB", ""}
@@ -108,26 +130,26 @@ func (m *trouble) send(c *fraudrange.Click) {
 	}
 	s := m.request(c)
 	s.shown = m.display(c, s.event.EventTime)
-	switch {
+	switch { // a draw for each
 	case m.one(200):
 		s.event.Flags |= click.FlagTest
-	case m.one(200):
+	case m.one(200): //nolint:gocritic // another draw
 		s.event.Flags |= click.FlagAddressUnknown
-	case m.one(200):
+	case m.one(200): //nolint:gocritic // another draw
 		s.event.Flags |= click.FlagTimeCoarse
 	}
-	if m.Float64() >= m.tokens {
+	untold := m.Float64() >= m.tokens
+	if !untold && m.replays.IntN(150) == 0 { // one token again and again
+		for i := range 1 + m.replays.Int64N(7) {
+			m.again(s, (i+1)*(1_000_000+m.replays.Int64N(5_000_000)))
+		}
+	}
+	if untold {
 		s.event.ClickID = click.ID{}
 		s.event.Flags &^= click.FlagSealedToken
 		s.sig.IssuedAt, s.shown = 0, 0
 		if m.one(8) { // and pressed again, soon or not so soon
-			again := s
-			wait := m.Int64N(4_000_000)
-			again.event.EventTime += wait
-			again.event.EventID = m.ids.New(again.event.EventTime)
-			again.event.IDTime = again.event.EventID.Time()
-			again.at += wait
-			m.out = append(m.out, again)
+			m.again(s, m.Int64N(4_000_000))
 		}
 	}
 	if m.one(30) { // a little late
@@ -141,6 +163,15 @@ func (m *trouble) send(c *fraudrange.Click) {
 		s.at += m.Int64N(60_000_000)
 		m.out = append(m.out, s)
 	}
+}
+
+// again sends another click of the same ad, so many microseconds later.
+func (m *trouble) again(s sent, wait int64) {
+	s.event.EventTime += wait
+	s.event.EventID = m.ids.New(s.event.EventTime)
+	s.event.IDTime = s.event.EventID.Time()
+	s.at += wait
+	m.out = append(m.out, s)
 }
 
 // display is when the feed says that the click's ad was seen. It loses one in a hundred and

@@ -31,7 +31,7 @@ WITH RECURSIVE w(pass, pair, n, place, opportunity, last, own, again, pressed) A
     s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000),
     CASE WHEN s.opportunity = w.opportunity AND NOT (s.click_id = '' AND s.event_time - w.last >= 2000000) THEN w.pressed + 1 ELSE 0 END
   FROM w JOIN pair_step s ON s.pass = w.pass AND s.pair = w.pair AND s.n = w.n + 1)
-SELECT w.pass, w.place, w.own AS pair_n, NOT again AS own, pressed = 1 AS twice, l.pair, l.ip_key, l.agent_key, l.target, l.hour, l.event_time,
+SELECT w.pass, w.place, w.own AS pair_n, NOT again AS own, pressed = 1 AS twice, pressed > 1 AS more, w.opportunity, l.pair, l.ip_key, l.agent_key, l.target, l.hour, l.event_time,
   l.publisher, l.campaign, l.fingerprint, l.agent_key || ' ' || l.fingerprint AS finger, l.ranges & 14 <> 0 AS shared, l.token_age, l.headers & 14 <> 0 AS odd
 FROM w JOIN headed l ON l.pass = w.pass AND l.place = w.place;
 CREATE INDEX own_pair ON own (pass, pair, own, pair_n);
@@ -41,6 +41,21 @@ CREATE TABLE mine AS
 SELECT *, row_number() OVER (PARTITION BY pass, ip_key ORDER BY place) AS address_n FROM own WHERE own;
 CREATE INDEX mine_pair ON mine (pass, pair, pair_n);
 CREATE INDEX mine_address ON mine (pass, ip_key, address_n);
+
+-- A token sent a third time and more, of a pair: that which more than half of these
+-- clicks can be of, with its lead (Boyer and Moore).
+CREATE TABLE replay_step AS
+SELECT pass, pair, opportunity, row_number() OVER (PARTITION BY pass, pair ORDER BY place) AS n FROM own WHERE more AND opportunity LIKE 'c%';
+CREATE UNIQUE INDEX replay_step_n ON replay_step (pass, pair, n);
+CREATE TABLE replayed AS
+WITH RECURSIVE m(pass, pair, n, opportunity, lead) AS (
+  SELECT pass, pair, n, opportunity, 1 FROM replay_step WHERE n = 1
+  UNION ALL
+  SELECT s.pass, s.pair, s.n, CASE WHEN m.lead = 0 THEN s.opportunity ELSE m.opportunity END,
+    CASE WHEN m.lead = 0 THEN 1 WHEN m.opportunity = s.opportunity THEN m.lead + 1 ELSE m.lead - 1 END
+  FROM m JOIN replay_step s ON s.pass = m.pass AND s.pair = m.pair AND s.n = m.n + 1)
+SELECT * FROM m WHERE NOT EXISTS (SELECT 1 FROM replay_step s WHERE s.pass = m.pass AND s.pair = m.pair AND s.n = m.n + 1);
+CREATE UNIQUE INDEX replayed_pair ON replayed (pass, pair);
 
 -- Gaps as in part 3, and the value that more than half of a series can be, with its lead
 -- (Boyer and Moore), of publishers and of campaigns.

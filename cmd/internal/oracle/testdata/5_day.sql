@@ -57,20 +57,25 @@ WITH RECURSIVE d(pass, pair, n, hour, now, visits, first_publisher, first_campai
 SELECT * FROM d WHERE NOT EXISTS (SELECT 1 FROM guest g WHERE g.pass = d.pass AND g.pair = d.pair AND g.n = d.n + 1);
 CREATE UNIQUE INDEX day_visitor_pair ON day_visitor (pass, pair);
 
--- Of a publisher or campaign: who came there first, and who returns there, in 8 of 10 of
--- two visits and more, and of three and more.
+-- Of a publisher or campaign: who came there first, and who returns there, in nine of ten
+-- visits, of a campaign in three of four, of two visits and more, and of three and more.
 CREATE TABLE day_scope AS
 WITH part AS (
   SELECT pass, 0 AS kind, first_publisher AS scope, 1 AS came, 0 AS two, 0 AS three FROM day_visitor
   UNION ALL SELECT pass, 1, first_campaign, 1, 0, 0 FROM day_visitor
-  UNION ALL SELECT pass, 0, publisher, 0, visits >= 2, visits >= 3 FROM day_visitor WHERE lead_publisher >= 0.8 * visits
-  UNION ALL SELECT pass, 1, campaign, 0, visits >= 2, visits >= 3 FROM day_visitor WHERE lead_campaign >= 0.8 * visits)
+  UNION ALL SELECT pass, 0, publisher, 0, visits >= 2, visits >= 3 FROM day_visitor WHERE (1 + 1.0 * lead_publisher / visits) / 2 >= 0.9
+  UNION ALL SELECT pass, 1, campaign, 0, visits >= 2, visits >= 3 FROM day_visitor WHERE (1 + 1.0 * lead_campaign / visits) / 2 >= 0.75)
 SELECT pass, kind, scope, sum(came) AS visitors, sum(two) AS two, sum(three) AS three FROM part WHERE scope <> '' GROUP BY pass, kind, scope;
 CREATE UNIQUE INDEX day_scope_key ON day_scope (pass, kind, scope);
 
 -- How many would: the upper quartile of the peers' shares, with half a visitor added, or
--- how many of the day's visitors have all of so many visits there when everybody goes
--- where they go, nine and more visits being nine; whichever is more.
+-- how many of the day's visitors have so many of their visits there when everybody goes
+-- where they go (binomial), nine and more visits being nine; whichever is more.
+CREATE TABLE ways AS
+WITH RECURSIVE w(n, k, ways) AS (
+  SELECT n, n, 1.0 FROM (SELECT 2 AS n UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7 UNION ALL SELECT 8 UNION ALL SELECT 9) v
+  UNION ALL SELECT n, k - 1, ways * k / (n - k + 1) FROM w WHERE k > 1)
+SELECT * FROM w;
 CREATE TABLE day_usual AS
 WITH busy AS (
   SELECT *, row_number() OVER (PARTITION BY pass, kind ORDER BY visitors DESC, two, three) AS rank FROM day_scope, policy WHERE visitors >= group_clicks),
@@ -82,13 +87,17 @@ SELECT pass, kind, visits, share FROM place WHERE n >= 5 AND rank = 3 * n / 4 + 
 CREATE TABLE day_tier AS
 WITH often AS (SELECT pass, min(visits, 9) AS visits, count(*) AS n FROM day_visitor GROUP BY pass, min(visits, 9)),
 whole AS (SELECT pass, sum(n) AS n FROM often GROUP BY pass)
-SELECT x.pass, x.kind, x.scope, u.visits, CASE u.visits WHEN 2 THEN two ELSE three END AS n,
-  max(u.share * x.visitors, coalesce((SELECT sum(o.n * pow(1.0 * x.visitors / w.n, o.visits)) FROM often o WHERE o.pass = x.pass AND o.visits >= u.visits), 0.0)) AS usual
+SELECT x.pass, x.kind, x.scope, u.visits, CASE u.visits WHEN 2 THEN two ELSE three END AS n, x.visitors,
+  max(u.share * x.visitors, coalesce((
+    SELECT sum(o.n * y.ways * pow(1.0 * x.visitors / w.n, y.k) * pow(1 - 1.0 * x.visitors / w.n, y.n - y.k)) FROM often o JOIN ways y ON y.n = o.visits
+    WHERE o.pass = x.pass AND o.visits >= u.visits AND y.k >= CASE x.kind WHEN 0 THEN 0.9 ELSE 0.75 END * y.n), 0.0)) AS usual
 FROM day_scope x JOIN whole w ON w.pass = x.pass JOIN day_usual u ON u.pass = x.pass AND u.kind = x.kind;
 CREATE INDEX day_tier_key ON day_tier (pass, kind, scope);
 
 -- What a click shows: of the publisher and the campaign that its visitor returns to, and of
--- two visits and three, what stands out most; below ten times the usual nothing does.
+-- two visits and three, what stands out most; below ten times the usual nothing does. Where
+-- nobody came first, or fewer than an eighth came back twice and a hundredth three times,
+-- nothing is said.
 CREATE TABLE day AS
 WITH back AS (
   SELECT l.pass, l.place, d.visits, k.kind, CASE k.kind WHEN 0 THEN l.publisher ELSE l.campaign END AS scope,
@@ -100,8 +109,8 @@ choice AS (
     CASE WHEN t.usual > 0 AND t.n / t.usual < 10 THEN t.n / t.usual - 10 ELSE (coalesce(t.n, 0) - coalesce(t.usual, 0)) / sqrt(max(1, coalesce(t.usual, 0))) END AS z
   FROM back b JOIN day_usual u ON u.pass = b.pass AND u.kind = b.kind AND u.visits <= b.visits
   LEFT JOIN day_tier t ON t.pass = b.pass AND t.kind = b.kind AND t.scope = b.scope AND t.visits = u.visits
-  WHERE b.scope = b.home AND b.scope <> ''),
+  WHERE b.scope = b.home AND b.scope <> '' AND coalesce(t.visitors, 0) > 0 AND t.n >= CASE u.visits WHEN 2 THEN 0.125 ELSE 0.01 END * t.visitors),
 best AS (SELECT *, row_number() OVER (PARTITION BY pass, place ORDER BY z DESC, kind, tier) AS rank FROM choice)
-SELECT b.pass, b.place, b.visits, coalesce(c.kind, 0) AS kind, 1.0 * c.lead / b.visits AS here, c.n AS loyal, c.usual
+SELECT b.pass, b.place, b.visits, coalesce(c.kind, 0) AS kind, CASE WHEN c.lead IS NOT NULL THEN (1 + 1.0 * c.lead / b.visits) / 2 END AS here, c.n AS loyal, c.usual
 FROM back b LEFT JOIN best c ON c.pass = b.pass AND c.place = b.place AND c.rank = 1 WHERE b.kind = 0;
 CREATE UNIQUE INDEX day_place ON day (pass, place);

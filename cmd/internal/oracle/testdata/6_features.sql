@@ -52,7 +52,7 @@ SELECT l.pass, l.place,
   CASE WHEN m.publisher = l.publisher AND l.publisher <> '' THEN 1.0 * m.lead_publisher / m.clicks END AS hour_pair_here,
   CASE WHEN i.alone THEN f.visitors END AS ally_visitors, CASE WHEN i.alone THEN f.expected END AS ally_expected, CASE WHEN i.alone THEN f.share END AS ally_share,
   w.fast AS fast_share, b.n AS publisher_quick, b.usual AS publisher_quick_usual,
-  d.visits AS day_visits, d.here AS day_here, d.loyal AS day_returning, d.usual AS day_returning_usual, o.gap AS display_gap, o.z AS undisplayed_z
+  d.visits AS day_visits, d.here AS day_here, d.loyal AS day_returning, d.usual AS day_returning_usual, o.gap AS display_gap, o.z AS undisplayed_z, t.lead AS hour_pair_replays
 FROM looked l JOIN world w ON w.pass = l.pass JOIN (SELECT group_clicks AS group_clicks_least FROM policy)
 LEFT JOIN visitor v ON v.pass = l.pass AND v.pair = l.pair
 LEFT JOIN single i ON i.pass = l.pass AND i.pair = l.pair
@@ -74,6 +74,7 @@ LEFT JOIN ally f ON f.pass = l.pass AND f.pair = l.pair AND f.publisher = l.publ
 JOIN headed e ON e.pass = l.pass AND e.place = l.place JOIN (SELECT fast_seconds AS soonest FROM policy)
 LEFT JOIN quick b ON b.pass = l.pass AND b.scope = l.publisher AND e.token_age > 0 AND b.i = floor(e.token_age / soonest)
 LEFT JOIN day d ON d.pass = l.pass AND d.place = l.place
+LEFT JOIN replayed t ON t.pass = l.pass AND t.pair = l.pair AND t.opportunity = l.opportunity
 LEFT JOIN display o ON o.pass = l.pass AND o.place = l.place
 WHERE l.judged;
 CREATE UNIQUE INDEX whole_place ON whole (pass, place);

@@ -205,10 +205,10 @@ func TestSlowNeighbours(t *testing.T) {
 	m.capacity(lasts/5, 64) // warm
 	var ratios []float64
 	for i := range pairs {
-		alone := m.beside(0, rate, lasts)
-		among := m.beside(slow, rate, lasts)
-		if among.Slow == nil || among.Slow.Opened < int64(slow) || among.Total.Acked < 10 || alone.Total.Acked < 10 {
-			t.Fatalf("nothing was measured: %+v, %d and %d answers", among.Slow, among.Total.Acked, alone.Total.Acked)
+		alone, _ := m.beside(0, rate, lasts)
+		among, slowly := m.beside(slow, rate, lasts)
+		if slowly == nil || slowly.Opened < int64(slow) || among.Total.Acked < 10 || alone.Total.Acked < 10 {
+			t.Fatalf("nothing was measured: %+v, %d and %d answers", slowly, among.Total.Acked, alone.Total.Acked)
 		}
 		a, b := alone.Total.Latency.P99, among.Total.Latency.P99
 		fmt.Printf("pair %d: p99 %.2f ms alone (%.1f %% sent late), %.2f ms beside %d slow connections (%.1f %%): %.2f\n",
@@ -222,10 +222,22 @@ func TestSlowNeighbours(t *testing.T) {
 	fmt.Printf("p99 beside %d slow connections: %.2f times that without, goal 2: %s\n\n", slow, middle(ratios), verdict)
 }
 
-// beside sends clicks of all ordinary kinds at a constant rate, beside slow connections.
-func (m *measured) beside(slow int, rate float64, lasts time.Duration) *Report {
+// beside sends clicks of all ordinary kinds at a constant rate, beside slow connections,
+// which are opened before: what opening many at once costs is another matter.
+func (m *measured) beside(slow int, rate float64, lasts time.Duration) (honest *Report, slowly *SlowReport) {
 	m.t.Helper()
-	return m.run(Mix{Paid: 1, Organic: 9}, 64, func(c *Config) {
-		c.Profile, c.Slow = Constant(rate, lasts), SlowConfig{Connections: slow, Every: 250 * time.Millisecond}
-	})
+	var opened sync.WaitGroup
+	if slow > 0 {
+		early := 2*time.Second + lasts/2
+		opened.Go(func() {
+			r := m.run(Mix{Paid: 1}, 1, func(c *Config) {
+				c.Profile, c.Slow = Constant(10, early+lasts), SlowConfig{Connections: slow, Every: 500 * time.Millisecond}
+			})
+			slowly = r.Slow
+		})
+		time.Sleep(early)
+	}
+	honest = m.run(Mix{Paid: 1, Organic: 9}, 64, func(c *Config) { c.Profile = Constant(rate, lasts) })
+	opened.Wait()
+	return honest, slowly
 }

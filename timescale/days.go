@@ -98,7 +98,7 @@ func (d *days) has(day int64) bool {
 	return d.have[day]
 }
 
-// isAhead reports that there is nothing to make for now.
+// isAhead reports that there is nothing to make yet.
 func (d *days) isAhead(now time.Time) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -56,8 +56,10 @@ type slow struct {
 	report SlowReport
 }
 
-// run keeps the connections until ctx ends. A connection that the gateway ends is
-// opened again, not before the time of a byte has passed.
+// run keeps the connections until ctx ends. They begin spread over the time of a byte, as
+// clients that know nothing of each other do: bytes of all of them at once would be another
+// attack. A connection that the gateway ends is opened again, not before the time of a
+// byte has passed.
 func (s *slow) run(ctx context.Context) {
 	s.report.Connections = s.cfg.Connections
 	var all sync.WaitGroup
@@ -65,8 +67,9 @@ func (s *slow) run(ctx context.Context) {
 		t := s.targets[i%len(s.targets)]
 		kinds := slowKinds(t.Host)
 		begin := kinds[i/len(s.targets)%len(kinds)]
+		apart := s.cfg.Every * time.Duration(i) / time.Duration(s.cfg.Connections)
 		all.Go(func() {
-			for s.once(ctx, t, begin) && wait(ctx, s.cfg.Every) {
+			for ok := wait(ctx, apart); ok; ok = s.once(ctx, t, begin) && wait(ctx, s.cfg.Every) {
 			}
 		})
 	}

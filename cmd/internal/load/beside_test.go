@@ -110,7 +110,7 @@ func serveAcked(ctx context.Context, brokers []string, ln net.Listener) error {
 // one core, broker and generator on another. Without -overload.full it runs for a
 // moment and checks that all of them were measured.
 func TestEdgeBesideBare(t *testing.T) {
-	rounds, lasts, counts := 1, 200*time.Millisecond, []int{8}
+	rounds, lasts, counts := 1, time.Second, []int{8}
 	if *fullOverload {
 		rounds, lasts, counts = 5, 2*time.Second, []int{64, 256}
 	}

@@ -28,7 +28,7 @@ func TestPoliciesReachTheScorer(t *testing.T) {
 	r.scorer.set(func(c *click.Click, s *click.Signals) {
 		c.Verdict.State = click.Valid
 		of := s.Policies.Of(c.CampaignID)
-		got[key{c.SourceID, c.CampaignID, of[0] != nil && *of[0].MinClicks == 20, of[2] != nil && !*of[2].AppsAreTools}]++
+		got[key{strings.Clone(c.SourceID), strings.Clone(c.CampaignID), of[0] != nil && *of[0].MinClicks == 20, of[2] != nil && !*of[2].AppsAreTools}]++
 	})
 	r.get("/c?t=" + r.mint(nil))
 	r.get("/c?s=pub-acme&cmp=cmp-1&u=https%3A%2F%2Fshop.example%2F")

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"math"
 	"math/bits"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -57,12 +58,12 @@ func reference(t *testing.T, o *outcome) *sql.DB {
 	check(t, err)
 	rounds := o.giveRequests(t, tx)
 	o.read(t, func(r storedRow) {
-		exec(t, tx, "INSERT INTO click VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", r.event, r.tenant, r.source, r.eventTime, r.ip, r.agent, r.prefix,
+		put(t, tx, "INSERT INTO click VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)", r.event, r.tenant, r.source, r.eventTime, r.ip, r.agent, r.prefix,
 			r.publisher, r.campaign, r.placement, r.click, r.flags, r.late, rounds[r.event])
 	})
-	exec(t, tx, "INSERT INTO pass VALUES (0, '', '', 0, 0, 0)")
+	put(t, tx, "INSERT INTO pass VALUES (0, '', '', 0, 0, 0)")
 	for i, p := range o.passes {
-		exec(t, tx, "INSERT INTO pass VALUES (?,?,?,?,?,?)", i+1, p.tenant, p.source, p.hour, p.round, p.late)
+		put(t, tx, "INSERT INTO pass VALUES (?,?,?,?,?,?)", i+1, p.tenant, p.source, p.hour, p.round, p.late)
 	}
 	check(t, tx.Commit())
 	return db
@@ -86,7 +87,7 @@ func (o *outcome) giveRequests(t *testing.T, tx *sql.Tx) map[string]int {
 		}
 		ip, agent := hexOf(c.IPKey[:]), hexOf(c.AgentKey[:])
 		direct := c.Entry == click.EntryClick || c.Entry == click.EntryBeacon
-		exec(t, tx, "INSERT INTO request VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", r.number, event, nth[event], c.TenantID, c.SourceID, c.EventTime, ip, agent,
+		put(t, tx, "INSERT INTO request VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", r.number, event, nth[event], c.TenantID, c.SourceID, c.EventTime, ip, agent,
 			c.IPPrefix, c.PublisherID, c.CampaignID, c.PlacementID, id, int64(c.Flags), r.sig.UserAgent, r.sig.AcceptLanguage, c.Country, direct, r.sig.IssuedAt,
 			int(v[scoring.SlotAgent]), int(v[scoring.SlotRanges]), int(v[scoring.SlotFingerprint]), r.shown)
 		giveCell(t, tx, "agent", agent, zscore.Key(0, halves(c.AgentKey)...))
@@ -101,7 +102,7 @@ func (o *outcome) giveRequests(t *testing.T, tx *sql.Tx) map[string]int {
 // eight of its hash, and how many zeros follow the six.
 func giveCell(t *testing.T, tx *sql.Tx, kind, name string, hash uint64) {
 	t.Helper()
-	exec(t, tx, "INSERT OR IGNORE INTO cell VALUES (?,?,?,?,?)", kind, name, hash>>58, entity.Cell(hash), bits.LeadingZeros64(hash<<6|1<<5)+1)
+	put(t, tx, "INSERT OR IGNORE INTO cell VALUES (?,?,?,?,?)", kind, name, hash>>58, entity.Cell(hash), bits.LeadingZeros64(hash<<6|1<<5)+1)
 }
 
 func halves(k click.Key) []uint64 {
@@ -112,7 +113,7 @@ func halves(k click.Key) []uint64 {
 	return out[:]
 }
 
-func exec(t *testing.T, tx *sql.Tx, query string, args ...any) {
+func put(t *testing.T, tx *sql.Tx, query string, args ...any) {
 	t.Helper()
 	_, err := tx.Exec(query, args...)
 	check(t, err)
@@ -209,6 +210,10 @@ func TestEverySlotIsChecked(t *testing.T) {
 // store and second pass, and their features worked out in SQL from the store's rows.
 func TestFeaturesAgainstSQL(t *testing.T) {
 	t.Parallel()
+	if raceEnabled {
+		withoutRaces(t)
+		return
+	}
 	for name, product := range map[string]func(*testing.T) *outcome{"SQLite": inSQLite, "PostgreSQL": inPostgres} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -229,6 +234,18 @@ func TestFeaturesAgainstSQL(t *testing.T) {
 				o.against(t, db).report(t)
 			})
 		})
+	}
+}
+
+// withoutRaces runs the test in a process of its own that looks for no races: SQL has
+// one goroutine, and takes a quarter of an hour with them.
+func withoutRaces(t *testing.T) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", "test", "-race=false", "-count=1", "-v", "-run=^"+t.Name()+"$", ".")
+	out, err := cmd.CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Errorf("without the race detector: %v", err)
 	}
 }
 

@@ -5,7 +5,10 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
+	"strings"
 
 	"clickgate/gateway/click"
 
@@ -99,6 +102,15 @@ func NewMark(topic string, partition int32, value []byte) *kgo.Record {
 	}
 }
 
+// knownKinds lists the kinds by their letters.
+func knownKinds() string {
+	var letters []string
+	for _, k := range slices.Sorted(maps.Keys(kindBytes)) {
+		letters = append(letters, string(rune(k)))
+	}
+	return strings.Join(letters, ", ")
+}
+
 // ErrKind says that a record carries no kind this version knows. An aggregator keeps
 // such a record byte for byte, so nothing is lost by one that is too old.
 var ErrKind = errors.New("record of a kind that this version does not know")
@@ -121,6 +133,6 @@ func KindOf(r *kgo.Record) (Kind, error) {
 		}
 		found = strconv.QuoteToASCII(string(h.Value[:min(len(h.Value), maxKindShown)]))
 	}
-	return 0, fmt.Errorf("%w: found %s, known are c, d and m (topic %s, partition %d, offset %d); if a newer gateway wrote it, "+
-		"upgrade the aggregator, then run `clickgate dlq replay`", ErrKind, found, r.Topic, r.Partition, r.Offset)
+	return 0, fmt.Errorf("%w: found %s, known are %s (topic %s, partition %d, offset %d); if a newer gateway wrote it, "+
+		"upgrade the aggregator, then run `clickgate dlq replay`", ErrKind, found, knownKinds(), r.Topic, r.Partition, r.Offset)
 }

@@ -177,7 +177,7 @@ func TestNewerRecords(t *testing.T) {
 	if string(kind) != "z" || string(value) != string(strange.Value) {
 		t.Errorf("kind %q and value %q were kept", kind, value)
 	}
-	for _, text := range []string{`found "z"`, "known are c, d and m", "topic clicks.v1", "upgrade the aggregator", "dlq replay"} {
+	for _, text := range []string{`found "z"`, "known are c, d, i, m, v (", "topic clicks.v1", "upgrade the aggregator", "dlq replay"} {
 		if !strings.Contains(reason, text) {
 			t.Errorf("the reason is %q, want %q in it", reason, text)
 		}

@@ -157,12 +157,18 @@ func comparedLoad(laps []lap, share float64, of func(lap) *Report) (c ComparedLo
 	return c
 }
 
-// median of an even number is the mean of the middle two.
+// median of something about laps.
 func median(laps []lap, of func(lap) float64) float64 {
 	v := make([]float64, len(laps))
 	for i, l := range laps {
 		v[i] = of(l)
 	}
+	return middle(v)
+}
+
+// middle is the median of values, which it sorts; of an even number the mean of the
+// middle two.
+func middle(v []float64) float64 {
 	slices.Sort(v)
 	n := len(v)
 	return (v[(n-1)/2] + v[n/2]) / 2

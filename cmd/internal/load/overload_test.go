@@ -16,7 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -484,10 +483,4 @@ func TestLimiterCostsLittle(t *testing.T) {
 		verdict = "missed"
 	}
 	fmt.Printf("group commit at %d connections: %.1f %% of the throughput without a limit, goal 95 %%: %s\n", connections, 100*median, verdict)
-}
-
-// middle is the median of an odd number of values.
-func middle(values []float64) float64 {
-	slices.Sort(values)
-	return values[len(values)/2]
 }

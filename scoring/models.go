@@ -47,7 +47,7 @@ func newModels(pass string) *Models {
 // refused and changes nothing: it would score one thing as another.
 func (m *Models) Set(live, shadow Forest) error {
 	for _, f := range []Forest{live, shadow} {
-		if _, err := iforest.NewHolder(Features, VectorVersion).Swap(f.Model); err != nil {
+		if err := f.Model.Fits(Features, VectorVersion); err != nil {
 			return err
 		}
 	}

@@ -26,9 +26,18 @@ func (h *Holder) Load() *Model { return h.model.Load() }
 // model before. A model of other vectors is refused and changes nothing: it would
 // score one thing as another.
 func (h *Holder) Swap(m *Model) (before *Model, err error) {
-	if m != nil && (m.info.VectorVersion != h.vectorVersion || m.Features() > h.features) {
-		return nil, fmt.Errorf("iforest: model %016x is of %d features of vector version %d; here vectors are of version %d with %d; train it on those",
-			m.Hash(), m.Features(), m.info.VectorVersion, h.vectorVersion, h.features)
+	if err := m.Fits(h.features, h.vectorVersion); err != nil {
+		return nil, err
 	}
 	return h.model.Swap(m), nil
+}
+
+// Fits returns an error that says why a model must not score vectors of this version with
+// so many features: it would score one thing as another. No model, nil, fits all.
+func (m *Model) Fits(features int, vectorVersion uint32) error {
+	if m != nil && (m.info.VectorVersion != vectorVersion || m.Features() > features) {
+		return fmt.Errorf("iforest: model %016x is of %d features of vector version %d; here vectors are of version %d with %d; train it on those",
+			m.Hash(), m.Features(), m.info.VectorVersion, vectorVersion, features)
+	}
+	return nil
 }

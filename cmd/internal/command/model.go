@@ -185,7 +185,7 @@ func fileCandidate(path string, beyond float64) (*retrain.Candidate, error) {
 		err = m.Verify()
 	}
 	if err == nil {
-		_, err = iforest.NewHolder(scoring.Features, scoring.VectorVersion).Swap(m)
+		err = m.Fits(scoring.Features, scoring.VectorVersion)
 	}
 	if err != nil {
 		return nil, negative(fmt.Errorf("model propose: %s: %w", path, err))

@@ -141,29 +141,11 @@ type dayScope struct {
 // returned is a visitor's day.
 type returned struct {
 	visits int
-	focus  [kinds]daily
+	focus  [kinds]majority // of the hours', each by its visits
 }
 
 // of reports whether a visitor came often enough for a tier.
 func (r *returned) of(tier int) bool { return r.visits >= firstTier+tier }
-
-// daily is the publisher or campaign of more than half of the visits, and by how many it
-// leads at least; see majority.
-type daily struct {
-	site uint32
-	lead int
-}
-
-func (d *daily) add(site uint32, visits int) {
-	switch {
-	case d.site == site:
-		d.lead += visits
-	case d.lead >= visits:
-		d.lead -= visits
-	default:
-		d.site, d.lead = site, visits-d.lead
-	}
-}
 
 // newDay begins one that ends with an hour, with tables as c says.
 func newDay(p *Policy, c entity.Config, hour int64) (d *day, err error) {
@@ -247,7 +229,7 @@ func (d *day) count(key uint64, next *[dayHours]int) {
 		last = i*60 + int(v.last)
 		r.visits += visits
 		for kind := range r.focus {
-			r.focus[kind].add(v.focus[kind], visits)
+			r.focus[kind].weigh(uint64(v.focus[kind]), uint32(visits))
 		}
 	}
 	d.enter(&r, &first)
@@ -270,15 +252,12 @@ func (d *day) enter(r *returned, first *[kinds]uint32) {
 		}
 		d.visits[tier][min(r.visits, mostVisits)]++
 		for kind := range r.focus {
-			if f := &r.focus[kind]; f.site != 0 && f.share(r.visits) >= faithfully[kind] {
-				d.scope(kind, f.site).loyal[tier]++
+			if f := &r.focus[kind]; f.value != 0 && f.share(r.visits) >= faithfully[kind] {
+				d.scope(kind, uint32(f.value)).loyal[tier]++
 			}
 		}
 	}
 }
-
-// share is how much of so many visits it has at least.
-func (d *daily) share(visits int) float64 { return (1 + float64(d.lead)/float64(visits)) / 2 }
 
 func (d *day) scope(kind int, site uint32) *dayScope {
 	x := d.scopes[kind][site]
@@ -346,10 +325,10 @@ func (d *day) fill(v *click.Vector, pair uint64, keys *[kinds + 1]uint64) (facts
 	best := math.Inf(-1)
 	for kind := range kinds {
 		f := &r.focus[kind]
-		if keys[kind] == 0 || f.site != siteOf(keys[kind]) || !d.compared[kind] {
+		if keys[kind] == 0 || f.value != uint64(siteOf(keys[kind])) || !d.compared[kind] {
 			continue
 		}
-		x := d.scope(kind, f.site)
+		x := d.scope(kind, uint32(f.value))
 		for tier := range tiers {
 			if x.visitors == 0 || !r.of(tier) || x.loyal[tier] < float64(crowdComesBack[tier]*x.visitors) {
 				continue // where nobody came first, nothing is usual

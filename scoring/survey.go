@@ -96,16 +96,22 @@ type majority struct {
 	lead  uint32
 }
 
-func (m *majority) add(value uint64) {
+func (m *majority) add(value uint64) { m.weigh(value, 1) }
+
+// weigh adds a value so many times.
+func (m *majority) weigh(value uint64, times uint32) {
 	switch {
-	case m.lead == 0:
-		m.value, m.lead = value, 1
 	case m.value == value:
-		m.lead++
+		m.lead += times
+	case m.lead >= times:
+		m.lead -= times
 	default:
-		m.lead--
+		m.value, m.lead = value, times-m.lead
 	}
 }
+
+// share is how much of so many values it has at least.
+func (m *majority) share(of int) float64 { return (1 + float64(m.lead)/float64(of)) / 2 }
 
 // twoHours are counts of the newest hour and of the one before it.
 type twoHours struct {

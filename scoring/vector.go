@@ -119,6 +119,15 @@ const (
 // and has alike in the second pass.
 const Features = SlotHeaders
 
+// FeatureNames are the names of those slots, in order: the columns of a model.
+func FeatureNames() []string {
+	names := make([]string, Features)
+	for i := range names {
+		names[i] = Slots[i].Name
+	}
+	return names
+}
+
 // modelV1 is where version 1 kept the model's score. Its other slots are the first
 // of the present version.
 const modelV1 = 15

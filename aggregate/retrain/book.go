@@ -213,17 +213,7 @@ func open(ctx context.Context, store aggregate.Models, hash uint64) (*iforest.Mo
 	if err != nil {
 		return nil, err
 	}
-	m, err := iforest.Open(file)
-	if err == nil {
-		err = m.Verify()
-	}
-	if err == nil && m.Hash() != hash {
-		err = fmt.Errorf("its content is that of model %016x", m.Hash())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("model %016x: %w", hash, err)
-	}
-	return m, nil
+	return openNamed(hex16(hash), file)
 }
 
 // Finder returns models of the store by hash, as scoring.Rescore asks for them, each read

@@ -1,10 +1,6 @@
 package retrain
 
 import (
-	"bytes"
-	"cmp"
-	"container/heap"
-	"encoding/binary"
 	"maps"
 	"slices"
 
@@ -34,10 +30,9 @@ const (
 // the smallest hashes under the seed. So every click of a source has the same chance,
 // and the store's order does not matter.
 type Sample struct {
-	seed   uint64
+	lots
 	size   int
 	strata map[string]*stratum
-	key    []byte
 }
 
 // stratum is one source.
@@ -48,27 +43,10 @@ type stratum struct {
 	hours   map[int64]int64 // valid clicks by hour
 }
 
-// Row is a click as it is learned from.
-type Row struct {
-	hash      uint64
-	id        click.ID // of equal hashes the smaller id stays
-	Features  [scoring.Features]float32
-	Publisher string
-	Network   string // a hash of its prefix: which it is does not matter
-	Agent     string
-}
-
-func (a *Row) compare(b *Row) int {
-	return cmp.Or(cmp.Compare(a.hash, b.hash), bytes.Compare(a.id[:], b.id[:]))
-}
-
-// held reports a row that is not trained on.
-func (a *Row) held() bool { return a.hash>>32%heldOut == 0 }
-
 // NewSample returns an empty sample of up to size valid clicks of each source, and a
 // quarter as many invalid ones.
 func NewSample(seed uint64, size int) *Sample {
-	return &Sample{seed: seed, size: size, strata: map[string]*stratum{}}
+	return &Sample{lots: lots{seed: seed}, size: size, strata: map[string]*stratum{}}
 }
 
 // Add offers a click; nothing of it is kept but copies. One with a feature that is no
@@ -86,10 +64,7 @@ func (s *Sample) Add(c *aggregate.TrainingClick) {
 	} else {
 		to = &st.invalid
 	}
-	s.key = binary.LittleEndian.AppendUint64(s.key[:0], s.seed)
-	s.key = append(append(append(s.key, c.TenantID...), 0), c.EventID[:]...)
-	s.key = binary.LittleEndian.AppendUint64(s.key, uint64(c.IDTime))
-	row := Row{hash: xxhash.Sum64(s.key), id: c.EventID}
+	row := s.draw(&c.EventKey)
 	if !to.wants(&row) {
 		return
 	}
@@ -138,48 +113,5 @@ func (s *Sample) invalid() (rows []*Row) {
 	for _, name := range s.names() {
 		rows = append(rows, s.strata[name].invalid.sorted()...)
 	}
-	return rows
-}
-
-// reservoir keeps the rows of the smallest hashes: a heap with the greatest on top.
-type reservoir struct {
-	size int
-	seen int64
-	heap []Row
-}
-
-// Len, Less, Swap, Push and Pop implement heap.Interface.
-func (r *reservoir) Len() int           { return len(r.heap) }
-func (r *reservoir) Less(i, j int) bool { return r.heap[i].compare(&r.heap[j]) > 0 }
-func (r *reservoir) Swap(i, j int)      { r.heap[i], r.heap[j] = r.heap[j], r.heap[i] }
-func (r *reservoir) Push(x any)         { r.heap = append(r.heap, x.(Row)) }
-func (r *reservoir) Pop() any {
-	last := r.heap[len(r.heap)-1]
-	r.heap = r.heap[:len(r.heap)-1]
-	return last
-}
-
-// wants counts a row and reports whether it belongs into the sample.
-func (r *reservoir) wants(row *Row) bool {
-	r.seen++
-	return len(r.heap) < r.size || row.compare(&r.heap[0]) < 0
-}
-
-func (r *reservoir) put(row Row) {
-	if len(r.heap) < r.size {
-		heap.Push(r, row)
-		return
-	}
-	r.heap[0] = row
-	heap.Fix(r, 0)
-}
-
-// sorted are the rows in order of hashes.
-func (r *reservoir) sorted() []*Row {
-	rows := make([]*Row, len(r.heap))
-	for i := range r.heap {
-		rows[i] = &r.heap[i]
-	}
-	slices.SortFunc(rows, func(a, b *Row) int { return a.compare(b) })
 	return rows
 }

@@ -69,10 +69,7 @@ func Train(s *Sample, ref *Reference, set Settings) (*Candidate, error) {
 	if len(training) < scoring.MinRowsPerSource || len(held) == 0 {
 		return nil, &TooFewError{len(training)}
 	}
-	cfg := iforest.Config{Seed: set.Seed, VectorVersion: scoring.VectorVersion, CreatedBy: set.CreatedBy}
-	for _, slot := range scoring.Slots[:scoring.Features] {
-		cfg.Names = append(cfg.Names, slot.Name)
-	}
+	cfg := iforest.Config{Names: scoring.FeatureNames(), Seed: set.Seed, VectorVersion: scoring.VectorVersion, CreatedBy: set.CreatedBy}
 	features := make([][]float32, len(training))
 	for i, r := range training {
 		features[i] = r.Features[:]

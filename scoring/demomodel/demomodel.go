@@ -34,10 +34,7 @@ func Train() (*iforest.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg := iforest.Config{Seed: Seed, VectorVersion: scoring.VectorVersion, CreatedBy: "go generate ./scoring/demomodel"}
-	for _, slot := range scoring.Slots[:scoring.Features] {
-		cfg.Names = append(cfg.Names, slot.Name)
-	}
+	cfg := iforest.Config{Names: scoring.FeatureNames(), Seed: Seed, VectorVersion: scoring.VectorVersion, CreatedBy: "go generate ./scoring/demomodel"}
 	return iforest.Train(rows, cfg)
 }
 

@@ -104,12 +104,7 @@ func readTable(path string) (*eval.Table, error) {
 // versionOf recognises a table of click vectors by its columns: all named slots in
 // their order.
 func versionOf(names []string) uint32 {
-	for i, slot := range scoring.Slots[:scoring.Features] {
-		if i >= len(names) || names[i] != slot.Name {
-			return 0
-		}
-	}
-	if len(names) > scoring.Features {
+	if !slices.Equal(names, scoring.FeatureNames()) {
 		return 0
 	}
 	return scoring.VectorVersion

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"clickgate/aggregate"
+	"clickgate/aggregate/retrain"
 	"clickgate/gateway/click"
 	"clickgate/gateway/stream"
 	"clickgate/scoring"
@@ -106,11 +107,12 @@ func TestDrawn(t *testing.T) {
 		return r
 	}
 	draw := func(seed uint64, size int, order []int) (picked []float32) {
-		d := drawn{seed: seed, size: size}
+		d := retrain.NewDraw(seed, size)
 		for _, i := range order {
-			d.add(row(uint64(i)))
+			r := row(uint64(i))
+			d.Add(&r.EventKey, &r.Vector)
 		}
-		for _, r := range d.table().Rows {
+		for _, r := range tableOf(d).Rows {
 			picked = append(picked, r[0])
 		}
 		return picked

@@ -28,10 +28,7 @@ func train(mix *mixture, without fraudrange.Family, seed uint64) (*forest, error
 			rows = append(rows, mix.rows[i])
 		}
 	}
-	cfg := iforest.Config{Seed: seed, VectorVersion: scoring.VectorVersion, CreatedBy: "clickgate eval fraud"}
-	for _, slot := range scoring.Slots[:scoring.Features] {
-		cfg.Names = append(cfg.Names, slot.Name)
-	}
+	cfg := iforest.Config{Names: scoring.FeatureNames(), Seed: seed, VectorVersion: scoring.VectorVersion, CreatedBy: "clickgate eval fraud"}
 	model, err := iforest.Train(rows, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("forest without %s: %w", without, err)

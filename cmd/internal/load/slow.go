@@ -56,10 +56,14 @@ type slow struct {
 	report SlowReport
 }
 
-// run keeps the connections until ctx ends. They begin spread over the time of a byte, as
-// clients that know nothing of each other do: bytes of all of them at once would be another
-// attack. A connection that the gateway ends is opened again, not before the time of a
-// byte has passed.
+// beginWithin is over how many bytes' time the connections begin.
+const beginWithin = 10
+
+// run keeps the connections until ctx ends. They begin spread over the time of some
+// bytes, as clients that know nothing of each other do: bytes of all of them at once
+// would be another attack, and so would new connections, after a gateway's timeout has
+// ended all that began at once. A connection that the gateway ends is opened again, not
+// before the time of a byte has passed.
 func (s *slow) run(ctx context.Context) {
 	s.report.Connections = s.cfg.Connections
 	var all sync.WaitGroup
@@ -67,7 +71,7 @@ func (s *slow) run(ctx context.Context) {
 		t := s.targets[i%len(s.targets)]
 		kinds := slowKinds(t.Host)
 		begin := kinds[i/len(s.targets)%len(kinds)]
-		apart := s.cfg.Every * time.Duration(i) / time.Duration(s.cfg.Connections)
+		apart := beginWithin * s.cfg.Every * time.Duration(i) / time.Duration(s.cfg.Connections)
 		all.Go(func() {
 			for ok := wait(ctx, apart); ok; ok = s.once(ctx, t, begin) && wait(ctx, s.cfg.Every) {
 			}

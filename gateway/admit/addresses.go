@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"math"
 	"net/netip"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,7 @@ import (
 // is safe for concurrent use.
 type Addresses struct {
 	seed         hashSeed
-	sketch       sketch
+	sketch       *sketch // by itself in memory, so that its lines are the cache's
 	exact        rateTable
 	narrow, wide addressRate
 	fleet        fleet
@@ -24,14 +25,14 @@ type addressRate struct {
 	rate rate
 }
 
-// NewAddresses returns a table that has seen nobody, of about 3 MiB; nil when cfg
+// NewAddresses returns a table that has seen nobody, of about 2 MiB; nil when cfg
 // bounds nothing.
 func NewAddresses(cfg *Config, seed uint64) *Addresses {
 	if cfg.AddressRate == 0 && cfg.PrefixRate == 0 {
 		return nil
 	}
 	bound := func(n int) addressRate { return addressRate{n, perSecond(n, n)} }
-	return &Addresses{seed: newHashSeed(seed), narrow: bound(cfg.AddressRate), wide: bound(cfg.PrefixRate)}
+	return &Addresses{seed: newHashSeed(seed), sketch: new(sketch), narrow: bound(cfg.AddressRate), wide: bound(cfg.PrefixRate)}
 }
 
 // Over counts a request of ip, which must be unmapped, at a time in Unix
@@ -41,12 +42,11 @@ func (a *Addresses) Over(ip netip.Addr, at int64) bool {
 	if a == nil || !ip.IsValid() {
 		return false
 	}
-	narrow, wide := 64, 48
-	if ip.Is4() {
-		narrow, wide = 32, 24
-	}
-	over := a.count(narrowKey(a.seed.prefix(ip, narrow)), &a.narrow, at)
-	return a.count(wideKey(a.seed.prefix(ip, wide)), &a.wide, at) || over
+	one, around := a.seed.prefixes(ip)
+	one, around = narrowKey(one), wideKey(around)
+	a.sketch.line(around)[0].Load() // so that both misses are waited for at once
+	over := a.count(one, &a.narrow, at)
+	return a.count(around, &a.wide, at) || over
 }
 
 // count counts a key. The sketch may count too much, never too little; so nobody
@@ -78,33 +78,43 @@ func (a *Addresses) count(key uint64, r *addressRate, at int64) bool {
 // second, the count of the second before and its own, so that nothing has to be
 // cleared and both counts are one memory access. A cell that nobody touched for
 // 65,536 seconds to the second is read as if it were new; it counts too much once.
+//
+// The cells of a key are in one line of the processor's cache, as in a blocked Bloom
+// filter (Putze, Sanders, Singler, 2007), and few: under a flood of addresses a count
+// costs what its misses and atomic operations cost. Two keys of a line share all cells
+// in one case of 16.
 type sketch struct {
-	rows [sketchRows][sketchCells]atomic.Uint64
+	lines [sketchLines][sketchRows * rowCells]atomic.Uint64
 }
 
 const (
-	sketchRows  = 4
-	sketchCells = 1 << 16
+	sketchLines = 1 << 14
+	sketchRows  = 2
+	rowCells    = 4
 	cellBits    = 24
 	cellMost    = 1<<cellBits - 1
 )
 
 const second = int64(time.Second / time.Microsecond)
 
+// line is the key's, by its upper half.
+func (s *sketch) line(key uint64) *[sketchRows * rowCells]atomic.Uint64 {
+	return &s.lines[key>>32%sketchLines]
+}
+
+// cell is the key's in a row of its line, by lower bits but the lowest, which tells
+// addresses from prefixes.
+func (s *sketch) cell(key, row uint64) *atomic.Uint64 {
+	return &s.line(key)[rowCells*row+key>>(1+2*row)%rowCells]
+}
+
 // add counts one event of the key and returns the estimate of its events in the
-// last second. Each row takes 16 bits of the key.
+// last second.
 func (s *sketch) add(key uint64, at int64) float64 {
 	now, left := uint64(at/second)&0xffff, 1-float64(at%second)/float64(second)
-	least := float64(2 * cellMost)
-	var cells [sketchRows]*atomic.Uint64
-	var old [sketchRows]uint64
-	for i := range s.rows { // all reads first: so their cache misses overlap
-		cells[i] = &s.rows[i][key&(sketchCells-1)]
-		old[i] = cells[i].Load()
-		key >>= 16
-	}
-	for i := range cells {
-		cell := bump(cells[i], old[i], now)
+	least := math.Inf(1)
+	for row := range uint64(sketchRows) {
+		cell := bump(s.cell(key, row), now)
 		part := left
 		if cell>>(2*cellBits) != now {
 			part = 1 // the cell's second has only begun
@@ -115,11 +125,11 @@ func (s *sketch) add(key uint64, at int64) float64 {
 }
 
 // bump adds one to a cell in second now, or in the cell's own when that is a
-// little ahead: requests around a full second come in any order. old is what was
-// read from it. It returns the new cell.
-func bump(cell *atomic.Uint64, old, now uint64) uint64 {
+// little ahead: requests around a full second come in any order. It returns the new
+// cell.
+func bump(cell *atomic.Uint64, now uint64) uint64 {
 	for {
-		at := now
+		old, at := cell.Load(), now
 		if second := old >> (2 * cellBits); (second-now)&0xffff <= fewSeconds {
 			at = second
 		}
@@ -128,7 +138,6 @@ func bump(cell *atomic.Uint64, old, now uint64) uint64 {
 		if cell.CompareAndSwap(old, fresh) {
 			return fresh
 		}
-		old = cell.Load()
 	}
 }
 

@@ -104,10 +104,9 @@ func (a *Addresses) bound(key uint64) *addressRate {
 func (s *sketch) before(key uint64, now int64) uint64 {
 	second := uint64(now/second) & 0xffff
 	least := uint64(cellMost)
-	for i := range s.rows {
-		before, _ := rolled(s.rows[i][key&(sketchCells-1)].Load(), second)
+	for row := range uint64(sketchRows) {
+		before, _ := rolled(s.cell(key, row).Load(), second)
 		least = min(least, before)
-		key >>= 16
 	}
 	return least
 }

@@ -36,17 +36,17 @@ func (s hashSeed) text(h uint64, t string) uint64 {
 
 func (s hashSeed) pair(a, b string) uint64 { return s.text(s.text(0, a), b) }
 
-// prefix hashes the first n bits, a multiple of 8, of an address.
-func (s hashSeed) prefix(ip netip.Addr, n int) uint64 {
-	b := ip.As16()
-	hi, lo := binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])
+// prefixes hashes the two prefixes of an address that are counted: of IPv4 /32 and /24,
+// of IPv6 /64 and /48.
+func (s hashSeed) prefixes(ip netip.Addr) (narrow, wide uint64) {
 	if ip.Is4() {
-		n += 96
+		b := ip.As4()
+		a := uint64(binary.BigEndian.Uint32(b[:]))
+		return s.words(a, 32), s.words(a>>8, 24)
 	}
-	if n <= 64 {
-		return s.words(hi>>(64-n), uint64(n))
-	}
-	return s.words(hi, lo>>(128-n)^uint64(n)<<56)
+	b := ip.As16()
+	a := binary.BigEndian.Uint64(b[:8])
+	return s.words(a, 64), s.words(a>>16, 48)
 }
 
 func le64(t string) uint64 {

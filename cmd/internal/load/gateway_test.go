@@ -138,6 +138,7 @@ func TestOnARealGateway(t *testing.T) {
 	balanced(t, r)
 	checkAnswers(t, r)
 	checkCases(t, r)
+	checkMalformedPage(t, r.Malformed)
 	if s := r.Slow; s == nil || s.Opened < 4 || s.Bytes < 20 || s.Refused > 0 || s.Opened != s.Ended+s.Open {
 		t.Errorf("slow connections %+v", s)
 	}

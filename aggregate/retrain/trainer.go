@@ -64,6 +64,9 @@ func NewTrainer(cfg scoring.RetrainConfig, dep TrainerDependencies) *Trainer {
 			Name: "clickgate_training_last_timestamp_seconds", Help: "When this process last ended a training; 0 before the first.",
 		}),
 	}
+	for _, outcome := range []string{"proposed", "refused", "failed"} {
+		t.runs.WithLabelValues(outcome) // an increase from nothing is none to Prometheus
+	}
 	if dep.Registerer != nil {
 		dep.Registerer.MustRegister(t.runs, t.last)
 	}

@@ -218,12 +218,35 @@ func strangers(names []string) (problems []string) {
 	return problems
 }
 
-// The patterns hold their words in a form that they do not match themselves.
-var (
-	machine = regexp.MustCompile("(?:^|[\\s\"'`(=:])(?:/wor[k]/|/roo[t]/|/hom[e]/\\w+/|/User[s]/\\w+/|/tm[p]/\\w|[A-Z]:\\\\User[s]\\\\)")
-	haste   = regexp.MustCompile(`\b(?:TO[D]O|FIX[M]E|HAC[K]|TB[D])\b|\bXX[X]:|(?i:\bfor no[w]\b|\bnot yet implemente[d]\b|\bcoming soo[n]\b|\blorem ipsu[m]\b)`)
-	host    = regexp.MustCompile(`registry\.npm[j]s|proxy\.golan[g]|deb\.debia[n]|pypi\.or[g]|repo1?\.mave[n]|"resolve[d]":`)
-)
+// blemish is something that no file may hold. The words are a quick look: every match
+// of the pattern holds one of them, whatever its case.
+type blemish struct {
+	what    string
+	words   []string
+	pattern *regexp.Regexp
+}
+
+// known are all of them. The texts hold their words in a form that they do not match
+// themselves.
+var known = []blemish{
+	{
+		"a path of one machine", []string{"/wo" + "rk/", "/ro" + "ot/", "/ho" + "me/", "/us" + "ers/", "/tm" + "p/", `:\us` + `ers\`},
+		regexp.MustCompile("(?:^|[\\s\"'`(=:])(?:/wor[k]/|/roo[t]/|/hom[e]/\\w+/|/User[s]/\\w+/|/tm[p]/\\w|[A-Z]:\\\\User[s]\\\\)"),
+	},
+	{
+		"a word of unfinished work", []string{"to" + "do", "fix" + "me", "ha" + "ck", "tb" + "d", "xx" + "x:", "for " + "now", "not yet " + "implemented", "coming " + "soon", "lorem " + "ipsum"},
+		regexp.MustCompile(`\b(?:TO[D]O|FIX[M]E|HAC[K]|TB[D])\b|\bXX[X]:|(?i:\bfor no[w]\b|\bnot yet implemente[d]\b|\bcoming soo[n]\b|\blorem ipsu[m]\b)`),
+	},
+	{
+		"a package registry's address", []string{"registry.npm" + "js", "proxy.go" + "lang", "deb.de" + "bian", "pypi" + ".org", "repo.ma" + "ven", "repo1.ma" + "ven", `"reso` + `lved":`},
+		regexp.MustCompile(`registry\.npm[j]s|proxy\.golan[g]|deb\.debia[n]|pypi\.or[g]|repo1?\.mave[n]|"resolve[d]":`),
+	},
+}
+
+// in reports whether a text in lower case may hold the blemish.
+func (b *blemish) in(lower []byte) bool {
+	return slices.ContainsFunc(b.words, func(w string) bool { return bytes.Contains(lower, []byte(w)) })
+}
 
 // blemishes names lines with a path of one machine, a word of unfinished work or a
 // package registry's address.
@@ -231,17 +254,20 @@ func blemishes(name string, text []byte) (problems []string) {
 	if bytes.IndexByte(text, 0) >= 0 || !utf8.Valid(text) {
 		return nil // data, not text
 	}
-	number := 0
-	for line := range bytes.Lines(text) {
-		number++
-		for _, c := range []struct {
-			pattern *regexp.Regexp
-			what    string
-		}{
-			{machine, "a path of one machine"}, {haste, "a word of unfinished work"}, {host, "a package registry's address"},
-		} {
-			if m := c.pattern.Find(line); m != nil {
-				problems = append(problems, fmt.Sprintf("%s:%d: %q is %s", name, number, m, c.what))
+	lower := bytes.ToLower(text)
+	for i := range known {
+		b := &known[i]
+		if !b.in(lower) {
+			continue
+		}
+		number := 0
+		for line := range bytes.Lines(text) {
+			number++
+			if !b.in(bytes.ToLower(line)) {
+				continue
+			}
+			if m := b.pattern.Find(line); m != nil {
+				problems = append(problems, fmt.Sprintf("%s:%d: %q is %s", name, number, m, b.what))
 			}
 		}
 	}
@@ -373,6 +399,35 @@ func TestSeededMistakes(t *testing.T) {
 			t.Errorf("%s: found %q", name, c.got)
 		case c.want != "" && (len(c.got) != 1 || !strings.Contains(c.got[0], c.want)):
 			t.Errorf("%s: found %q, want one problem with %q", name, c.got, c.want)
+		}
+	}
+}
+
+// TestWordsAreWhatPatternsMatch proves that the quick look passes nothing over: every
+// alternative of a pattern is found through the words, and through one of them alone.
+func TestWordsAreWhatPatternsMatch(t *testing.T) {
+	t.Parallel()
+	samples := map[string][]string{
+		"a path of one machine": {
+			" /wo" + "rk/", "\"/ro" + "ot/", "=/ho" + "me/me/", "(/Us" + "ers/me/", ":/tm" + "p/x", `C:\Us` + `ers\`,
+		},
+		"a word of unfinished work": {
+			"TO" + "DO", "FIX" + "ME", "HA" + "CK", "TB" + "D", "XX" + "X:", "For " + "Now", "not Yet " + "implemented", "Coming " + "soon", "Lorem " + "ipsum",
+		},
+		"a package registry's address": {
+			"registry.npm" + "js", "proxy.go" + "lang", "deb.de" + "bian", "pypi" + ".org", "repo.ma" + "ven", "repo1.ma" + "ven", `"reso` + `lved":`,
+		},
+	}
+	for _, b := range known {
+		seen := samples[b.what]
+		// The pattern's own text tells how many alternatives it has, and none was forgotten.
+		if n := len(regexp.MustCompile(`\[[a-zA-Z]\]`).FindAllString(b.pattern.String(), -1)); len(seen) != len(b.words) || n > len(seen) {
+			t.Errorf("%s: %d alternatives, %d samples, %d words", b.what, n, len(seen), len(b.words))
+		}
+		for _, s := range seen {
+			if len(blemishes("x", []byte("a line\n"+s+"\n"))) != 1 {
+				t.Errorf("%s: %q was not found", b.what, s)
+			}
 		}
 	}
 }

@@ -41,6 +41,9 @@ func (w *town) comes(name string, visitors, visits int, pause int64, on, of func
 // twice in two hours, and his nearest neighbours are not.
 func TestDayFindsWhoComesBack(t *testing.T) {
 	t.Parallel()
+	if withoutRaces(t) {
+		return
+	}
 	anywhere, whatever := (*town).publisher, (*town).campaign
 	only := func(what string) func(*town) string { return func(*town) string { return what } }
 	for name, tc := range map[string]struct {
@@ -79,6 +82,9 @@ func TestDayFindsWhoComesBack(t *testing.T) {
 // Where people come back to every publisher, it is their habit.
 func TestDayKnowsHabits(t *testing.T) {
 	t.Parallel()
+	if withoutRaces(t) {
+		return
+	}
 	w := dayTown(8, 12_000)
 	w.comes("regulars", publishers*120, 3, 125, func(i int) string { return fmt.Sprint("pub", i%publishers) }, func(int) string { return w.campaign() })
 	if r := w.judge(t); r.total["regulars"] < 30 || r.bad["regulars"] > 0 {
@@ -136,6 +142,9 @@ func TestDayRulesAtTheirBounds(t *testing.T) {
 // and the one that remembers reads two hours only.
 func TestDayIsRememberedOrRead(t *testing.T) {
 	t.Parallel()
+	if withoutRaces(t) {
+		return
+	}
 	w := dayTown(9, 12_000)
 	w.comes("visitors", 200, 6, 125, func(int) string { return "pub6" }, func(int) string { return w.campaign() })
 	w.sort()

@@ -192,6 +192,9 @@ const bystanders = 30
 // one click in a thousand of the people beside it goes with it, or one for thirty found.
 func TestHourFindsAttacks(t *testing.T) {
 	t.Parallel()
+	if withoutRaces(t) {
+		return
+	}
 	rented := func(i int) string { return fmt.Sprintf("198.%d.%d.%d", 20+i/62_500, i/250%250, i%250+1) }
 	for name, tc := range map[string]struct {
 		attack func(w *town)
@@ -331,6 +334,9 @@ func TestHourFindsAttacks(t *testing.T) {
 // family, and ordinary people, in several towns.
 func TestHourLeavesCrowdsAlone(t *testing.T) {
 	t.Parallel()
+	if withoutRaces(t) {
+		return
+	}
 	for seed := range uint64(3) {
 		w := newTown(100+seed, 6000)
 		phones := w.agents[20:50]
@@ -409,6 +415,9 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 // are left alone to the last.
 func TestHourLeavesRelaysAlone(t *testing.T) {
 	t.Parallel()
+	if withoutRaces(t) {
+		return
+	}
 	w := newTown(5, 6000)
 	safari := []string{
 		"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
@@ -491,8 +500,11 @@ func TestHourRulesTurnOff(t *testing.T) {
 // A town that never ends takes no more memory than was set.
 func TestSurveyStaysBounded(t *testing.T) {
 	t.Parallel()
+	if withoutRaces(t) {
+		return
+	}
 	keys := 500_000
-	if testing.Short() || raceEnabled {
+	if testing.Short() {
 		keys = 100_000
 		t.Logf("the short form, of %d visitors", keys)
 	}

@@ -28,6 +28,9 @@ func pageviews(s *Scorer, from, hours, each int) (v click.Verdict) {
 // what the gateway knew.
 func TestPublisherSurprise(t *testing.T) {
 	t.Parallel()
+	if withoutRaces(t) {
+		return
+	}
 	s := newScorer(t)
 	pageviews(s, 0, 4*24, 20)
 	usual := pageviews(s, 4*24, 1, 20)

@@ -57,8 +57,8 @@ func Check(sources []Source, people []string) []Finding {
 		}
 	}
 	for _, s := range sources {
-		if rest, ok := c.badLines(s); ok {
-			c.content(rest)
+		if b, n, ok := c.badLines(s); ok {
+			c.content(s, b, n)
 		}
 	}
 	if !slices.ContainsFunc(c.findings, isError) {
@@ -94,19 +94,19 @@ func (c *checker) found(f Finding) {
 }
 
 // badLines tells every line that cannot be used, where the kind has lines, by taking out one after the other, and
-// returns the list without them.
-func (c *checker) badLines(s Source) (rest Source, ok bool) {
-	rest = s
+// returns the list without them as it was read, and its number of entries.
+func (c *checker) badLines(s Source) (b *builder, entries int, ok bool) {
+	rest := s
 	for range maxBadLines {
-		b := builder{names: map[string]bool{}}
-		_, err := b.add(rest)
+		b = &builder{names: map[string]bool{}}
+		entries, err := b.add(rest)
 		if err == nil {
-			return rest, true
+			return b, entries, true
 		}
 		var line *LineError
 		if !errors.As(err, &line) {
 			c.add(Finding{List: s.Name, Severity: Error, Code: "unreadable", Text: err.Error()})
-			return rest, false
+			return nil, 0, false
 		}
 		c.add(Finding{List: s.Name, Severity: Error, Code: "line", Text: fmt.Sprintf("line %d: %s", line.Line, line.Err)})
 		all := bytes.Split(rest.Data, []byte("\n"))
@@ -114,13 +114,12 @@ func (c *checker) badLines(s Source) (rest Source, ok bool) {
 		rest.Data = bytes.Join(all, []byte("\n"))
 	}
 	c.add(Finding{List: s.Name, Severity: Error, Code: "line", Text: fmt.Sprintf("and more; only %d lines are told", maxBadLines)})
-	return rest, false
+	return nil, 0, false
 }
 
-func (c *checker) content(s Source) {
-	b := builder{names: map[string]bool{}}
-	n, _ := b.add(s) // badLines has read it
-	if n == 0 {
+// content looks at a list as badLines read it.
+func (c *checker) content(s Source, b *builder, entries int) {
+	if entries == 0 {
 		c.add(Finding{List: s.Name, Severity: Warning, Code: "empty", Text: "holds no entry"})
 	}
 	switch s.Kind {
@@ -249,7 +248,7 @@ func (c *checker) prefixes(s Source, entries []flagged) {
 	special := Finding{List: s.Name, Severity: Warning, Code: "special", Text: "addresses that no public client has (private, shared, reserved, documentation)"}
 	inside := Finding{List: s.Name, Severity: Note, Code: "shadowed", Text: "prefixes inside others of the list, or there twice"}
 	others := Finding{List: s.Name, Severity: Note, Code: "overlap", Text: "prefixes inside those of other lists"}
-	slices.SortStableFunc(entries, func(a, b flagged) int {
+	slices.SortFunc(entries, func(a, b flagged) int { // of one list: equal ones are the same
 		return cmp.Or(cmp.Compare(a.prefix.Bits(), b.prefix.Bits()), a.prefix.Addr().Compare(b.prefix.Addr()))
 	})
 	own := &bart.Table[struct{}]{}

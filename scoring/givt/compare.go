@@ -1,6 +1,7 @@
 package givt
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -45,7 +46,11 @@ func (p *Pattern) label() string {
 }
 
 // Changed returns the entries that only b has and those that only a has; a zero Source has none.
+// Equal lists are not read, so what is wrong with them is no error here.
 func Changed(a, b Source) (added, removed []string, err error) {
+	if a.Kind == b.Kind && bytes.Equal(a.Data, b.Data) {
+		return nil, nil, nil // most lists of two sets are the same, and large
+	}
 	var before, after []string
 	if a.Kind != 0 {
 		if before, err = Entries(a); err != nil {

@@ -167,8 +167,8 @@ type listFile struct {
 	Owner string `help:"Whose ranges a single file of kind crawler_ranges holds." placeholder:"NAME"`
 }
 
-// read reads a single file as a list.
-func (f *listFile) read(path string) (givt.Source, error) {
+// read reads a single file as a list, which may have the name of one of the embedded ones.
+func (f *listFile) read(path string, builtin []givt.Source) (givt.Source, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return givt.Source{}, err
@@ -177,10 +177,6 @@ func (f *listFile) read(path string) (givt.Source, error) {
 		return givt.Source{}, negative(err)
 	}
 	l := givt.Source{Name: strings.TrimSuffix(filepath.Base(path), ".gz"), Owner: f.Owner, Data: data}
-	builtin, err := givt.Builtin()
-	if err != nil {
-		return l, err
-	}
 	at := slices.IndexFunc(builtin, func(b givt.Source) bool { return b.Name == l.Name })
 	switch {
 	case f.Kind != "":
@@ -201,17 +197,14 @@ func (f *listFile) read(path string) (givt.Source, error) {
 	return l, nil
 }
 
-// amongEmbedded puts a list in the place of the embedded one of its name, or before all.
-func amongEmbedded(l givt.Source) ([]givt.Source, error) {
-	all, err := givt.Builtin()
-	if err != nil {
-		return nil, err
-	}
+// among puts a list in the place of the embedded one of its name, or before all.
+func among(builtin []givt.Source, l givt.Source) []givt.Source {
+	all := slices.Clone(builtin)
 	if at := slices.IndexFunc(all, func(b givt.Source) bool { return b.Name == l.Name && b.Kind == l.Kind }); at >= 0 {
 		all[at] = l
-		return all, nil
+		return all
 	}
-	return append([]givt.Source{l}, all...), nil
+	return append([]givt.Source{l}, all...)
 }
 
 func isFolder(path string) (bool, error) {
@@ -266,16 +259,16 @@ func (c *listsVerifyCmd) check(people []string) (*verified, error) {
 		return nil, err
 	}
 	if !folder {
-		l, err := c.read(c.Path)
+		builtin, err := givt.Builtin()
 		if err != nil {
 			return nil, err
 		}
-		sources, err := amongEmbedded(l)
+		l, err := c.read(c.Path, builtin)
 		if err != nil {
 			return nil, err
 		}
 		v.count(l)
-		v.take(givt.Check(sources, people), func(name string) bool { return c.All || name == l.Name })
+		v.take(givt.Check(among(builtin, l), people), func(name string) bool { return c.All || name == l.Name })
 		return v, nil
 	}
 	versions, err := openVersions(c.Path)

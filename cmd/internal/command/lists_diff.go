@@ -89,14 +89,18 @@ func (c *listsDiffCmd) lists(path string, at time.Time) ([]givt.Source, error) {
 			return nil, err
 		}
 		if !folder {
-			l, err := c.read(path)
+			builtin, err := givt.Builtin()
+			if err != nil {
+				return nil, err
+			}
+			l, err := c.read(path, builtin)
 			if err != nil {
 				return nil, err
 			}
 			if c.Kind != "" {
 				l.Name = "(file)" // of two files with names of their own, one is the other's successor
 			}
-			return amongEmbedded(l)
+			return among(builtin, l), nil
 		}
 	}
 	v, err := openVersions(path)

@@ -23,9 +23,26 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// metrics are what the processes register, for the tests that look at it.
+var metrics struct {
+	once sync.Once
+	list []metric // nil after a failure
+}
+
 // registered returns what every kind of process, with all its parts, registers:
-// one list over all, in order of the names.
+// one list over all, in order of the names. The processes are started once.
 func registered(t *testing.T) []metric {
+	t.Helper()
+	metrics.once.Do(func() { metrics.list = startAll(t) })
+	if metrics.list == nil {
+		t.Fatal("the processes did not start for the first test that needed them")
+	}
+	return slices.Clone(metrics.list)
+}
+
+// startAll starts every kind of process, one after the other, and returns what they
+// register.
+func startAll(t *testing.T) []metric {
 	t.Helper()
 	byName := map[string]metric{}
 	for _, process := range []struct {

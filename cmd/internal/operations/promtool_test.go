@@ -2,6 +2,7 @@ package operations
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -74,24 +75,96 @@ func readRules(t *testing.T) *ruleFile {
 	return &f
 }
 
-// writeRules writes rules and their tests into a folder of their own.
+// writeRules writes rules into a folder of their own.
 func writeRules(t *testing.T, f *ruleFile) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	text, err := yaml.Marshal(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tests, err := os.ReadFile(filepath.Join(deploy, "prometheus", "rules_test.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{"rules.yml": text, "rules_test.yml": tests} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeYAML(t, filepath.Join(dir, "rules.yml"), f)
 	return dir
+}
+
+func writeYAML(t *testing.T, path string, content any) {
+	t.Helper()
+	text, err := yaml.Marshal(content)
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ruleTests is a file of unit tests.
+type ruleTests struct {
+	RuleFiles          []string   `yaml:"rule_files"`
+	EvaluationInterval string     `yaml:"evaluation_interval"`
+	Tests              []ruleTest `yaml:"tests"`
+}
+
+type ruleTest struct {
+	Interval    string              `yaml:"interval"`
+	InputSeries []map[string]string `yaml:"input_series"`
+	Queries     []ruleQuery         `yaml:"promql_expr_test"`
+}
+
+type ruleQuery struct {
+	Expr       string           `yaml:"expr"`
+	EvalTime   string           `yaml:"eval_time"`
+	ExpSamples []map[string]any `yaml:"exp_samples"`
+}
+
+func readTests(t *testing.T) *ruleTests {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(deploy, "prometheus", "rules_test.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f ruleTests
+	if err := yaml.UnmarshalWithOptions(text, &f, yaml.Strict()); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Tests) < 20 {
+		t.Fatalf("only %d unit tests were read", len(f.Tests))
+	}
+	return &f
+}
+
+// asked are the alerts that a unit test asks for.
+var asked = regexp.MustCompile(`alertname="(\w+)"`)
+
+// writeTests writes every unit test with the rules that it asks for into files of its own,
+// and returns the names of the tests' files: all rules with every test would be forty times
+// the work. No rule reads what another makes, which is checked.
+func writeTests(t *testing.T, rules *ruleFile, tests *ruleTests) (dir string, names []string) {
+	t.Helper()
+	dir = t.TempDir()
+	for i, test := range tests.Tests {
+		var alerts []string
+		for _, q := range test.Queries {
+			for _, m := range asked.FindAllStringSubmatch(q.Expr, -1) {
+				alerts = append(alerts, m[1])
+			}
+		}
+		own := &ruleFile{}
+		for _, g := range rules.Groups {
+			for _, r := range g.Rules {
+				if strings.Contains(r.Expr, "ALERTS") || r.Record != "" {
+					t.Fatalf("%s reads or makes what other rules do", r.Alert+r.Record)
+				}
+				if slices.Contains(alerts, r.Alert) {
+					own.Groups = append(own.Groups, ruleGroup{Name: r.Alert, Rules: []rule{r}})
+				}
+			}
+		}
+		if len(own.Groups) == 0 {
+			t.Fatalf("unit test %d asks for no alert: %+v", i+1, test.Queries)
+		}
+		rulesName, name := fmt.Sprintf("rules%d.yml", i), fmt.Sprintf("test%d.yml", i)
+		writeYAML(t, filepath.Join(dir, rulesName), own)
+		writeYAML(t, filepath.Join(dir, name), &ruleTests{[]string{rulesName}, tests.EvaluationInterval, []ruleTest{test}})
+		names = append(names, name)
+	}
+	return dir, names
 }
 
 // known are the names that queries may use: of registered metrics, of their parts,
@@ -260,21 +333,30 @@ func TestRulesByPromtool(t *testing.T) {
 }
 
 // TestRulesAreTested breaks every alert in two ways, so that it never fires and so
-// that it always does. The unit tests must notice both, of each.
+// that it always does. The unit tests must notice both, of each, and nothing of those
+// that are as they should be.
 func TestRulesAreTested(t *testing.T) {
 	t.Parallel()
-	for name, broken := range map[string]func(expr string) string{
-		"never":  func(string) string { return "vector(1) > 2" },
-		"always": func(expr string) string { return "(" + strings.TrimSpace(expr) + ") or vector(1)" },
+	tests := readTests(t)
+	for name, broken := range map[string]func(r *rule){
+		"as it should": func(*rule) {},
+		"never":        func(r *rule) { r.Expr, r.For = "vector(1) > 2", "" },
+		"always":       func(r *rule) { r.Expr, r.For = "("+strings.TrimSpace(r.Expr)+") or vector(1)", "" },
 	} {
 		all := readRules(t)
 		for g := range all.Groups {
 			for i := range all.Groups[g].Rules {
-				r := &all.Groups[g].Rules[i]
-				r.Expr, r.For = broken(r.Expr), ""
+				broken(&all.Groups[g].Rules[i])
 			}
 		}
-		out, err := promtool(t, writeRules(t, all), "test", "rules", "rules_test.yml")
+		dir, names := writeTests(t, all, tests)
+		out, err := promtool(t, dir, append([]string{"test", "rules"}, names...)...)
+		if name == "as it should" {
+			if err != nil || strings.Count(out, "SUCCESS") != len(names) {
+				t.Errorf("split into files, the unit tests fail: %v\n%s", err, out)
+			}
+			continue
+		}
 		for _, g := range all.Groups {
 			for _, r := range g.Rules {
 				if err == nil || !strings.Contains(out, `alertname="`+r.Alert+`"`) {

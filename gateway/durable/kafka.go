@@ -24,6 +24,7 @@ type kafkaEntry struct {
 	done     Waiter
 	seq      uint64 // 0: a fed record, of which the account knows nothing
 	due      time.Time
+	given    time.Time // to Kafka's client
 	answered atomic.Bool
 	diverted atomic.Bool
 	durable  atomic.Bool
@@ -47,7 +48,9 @@ func (l *Log) toKafka(r *Record, done Waiter) error {
 	}
 	e.rec = e.room.Set(r.Kind, r.TenantID, buf[:key:key], buf[key:], l.partitions(r.Kind))
 	l.waiting.add(e)
-	l.dep.Client.TryProduce(context.Background(), e.rec, e.acked)
+	if !l.handover.add(e) {
+		l.produce(e, now)
+	}
 	return nil
 }
 
@@ -64,7 +67,7 @@ func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
 	if err == nil {
 		e.log.acks.Add(1)
 		if e.seq != 0 && e.log.load.sample() {
-			e.log.timeAck(e.log.dep.Now().Sub(e.due.Add(-e.log.dep.AckDeadline)))
+			e.log.timeAck(e.log.dep.Now().Sub(e.given))
 		}
 		e.durable.Store(true)
 		e.answer(nil)

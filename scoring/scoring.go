@@ -65,7 +65,8 @@ func (s *Scorer) SwapModel(m *iforest.Model) error { return s.models.Set(Forest{
 // Models are the forests that score.
 func (s *Scorer) Models() *Models { return s.models }
 
-// Score fills c.Verdict and c.AgentFamily. It keeps nothing of c and sig.
+// Score fills c.Verdict and c.AgentFamily. It keeps no part of c and sig; of the agent's text it
+// may keep a copy, in memory alone, see agents.
 func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	lists := s.lists.Load().At(c.EventTime)
 	agent := s.agents.spell(lists, sig.UserAgent)

@@ -21,7 +21,7 @@ type spelled struct {
 // agents remembers what was read off agents, because most clicks have one of a few
 // hundred: browsers tell less and less of themselves, and reading one takes longer than
 // comparing it. What it says is what reading says: the whole text is compared. It has
-// room for 1,024 agents of up to 512 bytes, 650 KiB, and an agent takes the place of
+// room for 1,024 agents of up to 512 bytes, about 600 KiB, and an agent takes the place of
 // another by its hash. It is safe for concurrent use and allocates nothing.
 type agents struct {
 	families *useragent.Parser
@@ -66,7 +66,8 @@ func (a *agents) read(lists *givt.Lists, agent string) (s spelled) {
 	return s
 }
 
-// forget lets go of what was read, and of the lists it was read by.
+// forget lets go of what was read, and of the lists it was read by. A click that is under
+// way may bring those back in its place.
 func (a *agents) forget() {
 	for i := range a.slots {
 		s := &a.slots[i]

@@ -337,7 +337,11 @@ func hint(h *fasthttp.RequestHeader, name string) string {
 // clientAddr is the one client address that limits, lists, features and store
 // use. When it is not known it is the nearest address that can be vouched for.
 func (s *Server) clientAddr(ctx *fasthttp.RequestCtx) (addr netip.Addr, known bool) {
-	return s.trust.Client(addrOf(ctx.RemoteAddr()), ctx.Request.Header.PeekAll("X-Forwarded-For"))
+	peer := addrOf(ctx.RemoteAddr())
+	if addr, known = s.trust.Client(peer, nil); known {
+		return addr, true // no proxy of ours, so that what it says of others is not read
+	}
+	return s.trust.Client(peer, ctx.Request.Header.PeekAll("X-Forwarded-For"))
 }
 
 // prefetchHeaders are the ways browsers say that nobody clicked yet.

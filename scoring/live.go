@@ -40,7 +40,7 @@ func newLive(c entity.Config) (*live, error) {
 
 // observe notes the click and fills in what is unusual of it. The publisher's rates must
 // be there.
-func (l *live) observe(v *click.Vector, c *click.Click, sig *click.Signals, agent givt.AgentClass) {
+func (l *live) observe(v *click.Vector, c *click.Click, sig *click.Signals, class givt.AgentClass, agent *spelled) {
 	v[SlotPublisherWeek], v[SlotWeekHours] = 0, 0
 	tenant := xxhash.Sum64String(c.TenantID)
 	if c.PublisherID != "" {
@@ -49,12 +49,11 @@ func (l *live) observe(v *click.Vector, c *click.Click, sig *click.Signals, agen
 		lock.Unlock()
 		v[SlotPublisherWeek], v[SlotWeekHours] = float32(s.Z), float32(s.Hours)
 	}
-	if agent != givt.None || !visitsItself(c) {
+	if class != givt.None || !visitsItself(c) {
 		return
 	}
-	e, version := engineOf(sig.UserAgent)
-	m, _, lock := l.manners.Take(zscore.Key(l.seed, tenant, xxhash.Sum64String(c.SourceID), uint64(c.Entry), uint64(e)))
-	odd := m.note(sig.HeaderOrder, bare(sig.UserAgent, e, version, &sig.Hints))
+	m, _, lock := l.manners.Take(zscore.Key(l.seed, tenant, xxhash.Sum64String(c.SourceID), uint64(c.Entry), uint64(agent.engine)))
+	odd := m.note(sig.HeaderOrder, bare(sig.UserAgent, agent.engine, agent.version, &sig.Hints))
 	lock.Unlock()
 	v[SlotHeaders] = float32(int(v[SlotHeaders]) | odd)
 }

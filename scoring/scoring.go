@@ -14,7 +14,6 @@ import (
 	"clickgate/scoring/givt"
 	"clickgate/scoring/iforest"
 
-	useragent "github.com/medama-io/go-useragent"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -25,7 +24,7 @@ type Scorer struct {
 	policy     Policy
 	policyHash uint64
 	lists      atomic.Pointer[givt.Timeline]
-	families   *useragent.Parser
+	agents     *agents
 	models     *Models
 	entities   *entities
 	live       *live
@@ -37,7 +36,7 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), families: useragent.NewParser()}
+	s := &Scorer{policy: cfg.Policy, policyHash: cfg.Policy.Hash(), agents: newAgents(seed)}
 	s.SwapLists(givt.Always(lists))
 	s.models = newModels("edge")
 	s.models.Register(reg)
@@ -54,7 +53,10 @@ func New(cfg Config, lists *givt.Lists, seed uint64, reg prometheus.Registerer) 
 
 // SwapLists puts other lists in force for the clicks that follow; each is judged by
 // those of its event time.
-func (s *Scorer) SwapLists(lists *givt.Timeline) { s.lists.Store(lists) }
+func (s *Scorer) SwapLists(lists *givt.Timeline) {
+	s.lists.Store(lists)
+	s.agents.forget()
+}
 
 // SwapModel puts another isolation forest in force for the clicks that follow, nil
 // for none, and takes the shadow away. A model of other vectors is refused and changes nothing.
@@ -63,10 +65,12 @@ func (s *Scorer) SwapModel(m *iforest.Model) error { return s.models.Set(Forest{
 // Models are the forests that score.
 func (s *Scorer) Models() *Models { return s.models }
 
-// Score fills c.Verdict and c.AgentFamily. It keeps nothing of c and sig.
+// Score fills c.Verdict and c.AgentFamily. It keeps no part of c and sig; of the agent's text it
+// may keep a copy, in memory alone, see agents.
 func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	lists := s.lists.Load().At(c.EventTime)
-	match, listsHash := lists.Match(sig.UserAgent, sig.IP), lists.Hash()
+	agent := s.agents.spell(lists, sig.UserAgent)
+	match, listsHash := lists.MatchOf(agent.match, sig.IP), lists.Hash()
 	if sig.Lists != nil {
 		own := givt.OwnOf(sig.Lists)
 		own.Apply(&match, sig.UserAgent, sig.IP)
@@ -78,7 +82,7 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	fillHeaders(&v.Vector, c, sig, match.Agent)
 	// Of a proxy that hides its client the address is there and means nobody.
 	s.entities.observe(&v.Vector, c, sig.IP.IsValid() && addressKnown(c))
-	s.live.observe(&v.Vector, c, sig, match.Agent)
+	s.live.observe(&v.Vector, c, sig, match.Agent, &agent)
 	forests := s.models.inForce.Load()
 	forests.ask(v)
 	policy, policyHash := s.policy, s.policyHash
@@ -91,6 +95,6 @@ func (s *Scorer) Score(c *click.Click, sig *click.Signals) {
 	v.ListsHash, v.PolicyHash = listsHash, policyHash
 	s.models.watch(forests, c, v, policy.ModelSuspect)
 	if match.Agent == givt.None {
-		c.AgentFamily = string(s.families.Parse(sig.UserAgent).Browser())
+		c.AgentFamily = agent.family
 	}
 }

@@ -19,10 +19,12 @@ import (
 // because both carry the same ingest id.
 type kafkaEntry struct {
 	log      *Log
-	rec      *kgo.Record
+	rec      *kgo.Record // in room
+	room     stream.Record
 	done     Waiter
 	seq      uint64 // 0: a fed record, of which the account knows nothing
 	due      time.Time
+	given    time.Time // to Kafka's client
 	answered atomic.Bool
 	diverted atomic.Bool
 	durable  atomic.Bool
@@ -34,20 +36,26 @@ func (l *Log) toKafka(r *Record, done Waiter) error {
 	e := &kafkaEntry{log: l, done: done, due: now.Add(l.dep.AckDeadline)}
 	e.open.Store(1)
 
-	value := make([]byte, 0, len(r.Value)+96)
-	value = append(value, r.Value...)
+	// Key and value in one piece of memory: what is made for each click costs a collection too.
+	buf := stream.AppendKey(make([]byte, 0, len(r.TenantID)+17+len(r.Value)+maxIngest), r.TenantID, r.ID)
+	key := len(buf)
+	buf = append(buf, r.Value...)
 	if !r.Kind.Fed() {
 		l.live.Add(1)
 		l.lastLive.Store(now.UnixNano())
 		e.seq = l.account.give(r.TenantID, r.SourceID, r.EventTime, r.ReceivedAt)
-		value = click.AppendIngest(value, &click.IngestID{Gateway: l.dep.Gateway, Boot: l.dep.Boot, Seq: e.seq})
+		buf = click.AppendIngest(buf, &click.IngestID{Gateway: l.dep.Gateway, Boot: l.dep.Boot, Seq: e.seq})
 	}
-	key := stream.AppendKey(make([]byte, 0, len(r.TenantID)+17), r.TenantID, r.ID)
-	e.rec = stream.NewRecord(r.Kind, r.TenantID, key, value, l.partitions(r.Kind))
+	e.rec = e.room.Set(r.Kind, r.TenantID, buf[:key:key], buf[key:], l.partitions(r.Kind))
 	l.waiting.add(e)
-	l.dep.Client.TryProduce(context.Background(), e.rec, e.acked)
+	if !l.handover.add(e) {
+		l.produce(e, now)
+	}
 	return nil
 }
+
+// maxIngest is about as long as an ingest id gets; longer ones cost a copy.
+const maxIngest = 96
 
 func (l *Log) partitions(k stream.Kind) int { return l.dep.Topics.Of(k).Partitions }
 
@@ -59,7 +67,7 @@ func (e *kafkaEntry) acked(_ *kgo.Record, err error) {
 	if err == nil {
 		e.log.acks.Add(1)
 		if e.seq != 0 && e.log.load.sample() {
-			e.log.timeAck(e.log.dep.Now().Sub(e.due.Add(-e.log.dep.AckDeadline)))
+			e.log.timeAck(e.log.dep.Now().Sub(e.given))
 		}
 		e.durable.Store(true)
 		e.answer(nil)

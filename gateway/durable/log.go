@@ -56,6 +56,7 @@ type Log struct {
 
 	spoolEntries sync.Pool     // of *spoolEntry
 	shedCount    atomic.Uint64 // events of known tenants refused for load
+	handover     handover      // KafkaFirst: entries on their way to the client
 	waiting      deadlines     // KafkaFirst: entries not yet answered
 	degraded     atomic.Bool   // KafkaFirst: events go to the spool first
 	acks         atomic.Uint64 // records that Kafka acked
@@ -74,7 +75,7 @@ func New(cfg Config, dep Dependencies) (*Log, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: cfg, dep: dep, account: newAccount()}
+	l := &Log{cfg: cfg, dep: dep, account: newAccount(), handover: newHandover()}
 	l.spoolEntries.New = func() any { return newSpoolEntry(l) }
 	l.forward = newForwarder(l)
 	l.marks = newMarker(l)
@@ -87,7 +88,7 @@ func New(cfg Config, dep Dependencies) (*Log, error) {
 func (l *Log) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
-	for _, run := range []func(context.Context){l.forward.run, l.marks.run, l.watchDeadlines} {
+	for _, run := range []func(context.Context){l.forward.run, l.marks.run, l.watchDeadlines, l.handOver} {
 		l.running.Go(func() { run(ctx) })
 	}
 }

@@ -77,16 +77,32 @@ func Partition(key []byte, n int) int32 {
 
 // NewRecord builds a record of any kind but a mark. The record keeps value and key.
 func NewRecord(kind Kind, tenant string, key, value []byte, partitions int) *kgo.Record {
-	return &kgo.Record{
-		Topic:     kind.Topic(),
-		Partition: Partition(key, partitions),
-		Key:       key,
-		Value:     value,
-		Headers: []kgo.RecordHeader{
-			{Key: HeaderKind, Value: kindBytes[kind]},
-			{Key: HeaderTenant, Value: []byte(tenant)},
-		},
+	return new(Record).Set(kind, tenant, key, value, partitions)
+}
+
+// Record is a record with room for its headers, so that all of it is one allocation.
+type Record struct {
+	kgo.Record
+	headers [2]kgo.RecordHeader
+}
+
+// Set makes a record of any kind but a mark, and returns it. The record keeps value and
+// key. It must not be copied afterwards.
+func (r *Record) Set(kind Kind, tenant string, key, value []byte, partitions int) *kgo.Record {
+	r.headers = [2]kgo.RecordHeader{{Key: HeaderKind, Value: kindBytes[kind]}, {Key: HeaderTenant, Value: tenantBytes(tenant, key)}}
+	r.Record = kgo.Record{
+		Topic: kind.Topic(), Partition: Partition(key, partitions), Key: key, Value: value, Headers: r.headers[:],
 	}
+	return &r.Record
+}
+
+// tenantBytes are those of the key, which begins with the tenant; a record that does not
+// decode has no key.
+func tenantBytes(tenant string, key []byte) []byte {
+	if n := len(tenant); len(key) > n && string(key[:n]) == tenant {
+		return key[:n:n]
+	}
+	return []byte(tenant)
 }
 
 var kindBytes = map[Kind][]byte{

@@ -88,25 +88,40 @@ func (m Match) Reason(appsAreTools bool) Reason {
 
 // Match looks agent and address up. The zero Addr is an unknown address; an IPv4-mapped one is read as IPv4, and a zone
 // does not count. It allocates nothing and is safe for concurrent use.
-func (l *Lists) Match(agent string, ip netip.Addr) Match {
-	m := Match{Pattern: -1}
-	owners := uint16(0)
+func (l *Lists) Match(agent string, ip netip.Addr) Match { return l.MatchOf(l.Agent(agent), ip) }
+
+// AgentMatch is what lists say of an agent alone, whatever its address. It holds no part of the agent, and is for the
+// lists that made it.
+type AgentMatch struct {
+	match  Match
+	owners uint16 // of all patterns it holds
+}
+
+// Agent looks an agent up, which is most of the work of Match. It allocates nothing and is safe for concurrent use.
+func (l *Lists) Agent(agent string) AgentMatch {
+	m := AgentMatch{match: Match{Pattern: -1}}
 	if agent = trim(agent); agent == "" || agent == "-" {
-		m.Agent = NoAgent
-	} else if m.Pattern, owners = l.agents.match(agent); m.Pattern >= 0 {
-		p := &l.agents.patterns[m.Pattern]
-		m.Agent, m.InApp = p.Class, p.InApp
+		m.match.Agent = NoAgent
+	} else if m.match.Pattern, m.owners = l.agents.match(agent); m.match.Pattern >= 0 {
+		p := &l.agents.patterns[m.match.Pattern]
+		m.match.Agent, m.match.InApp = p.Class, p.InApp
 	} else if l.browsers != nil && !l.browsers.holds(agent) {
-		m.Agent = Unlisted
+		m.match.Agent = Unlisted
 	}
-	m.Long = len(agent) > MaxAgent
+	m.match.Long = len(agent) > MaxAgent
+	return m
+}
+
+// MatchOf is Match of an agent that was looked up in the same lists.
+func (l *Lists) MatchOf(agent AgentMatch, ip netip.Addr) Match {
+	m := agent.match
 	if !ip.IsValid() {
 		return m
 	}
 	f, _ := l.addresses.Lookup(ip.Unmap().WithZone(""))
 	m.DataCentre, m.Relay, m.VPN = f&inDataCentre != 0, f&inRelay != 0, f&inVPN != 0
 	m.Tor, m.Accepted, m.Robot = f&inTor != 0, f&isAccepted != 0, f&isRobot != 0
-	if published := owners & l.published; m.Agent == Crawler && published != 0 {
+	if published := agent.owners & l.published; m.Agent == Crawler && published != 0 {
 		m.Verified = uint16(f>>ownerShift)&published != 0
 		m.Spoofed = !m.Verified
 	}

@@ -57,7 +57,8 @@ func BenchmarkClickParts(b *testing.B) {
 	var vector click.Vector
 	whole, lone := &part{name: "whole click", run: whole(b, e)}, &part{name: "scoring", run: scored(with, &vector)}
 	bareScore := &part{name: "scoring without the forest", run: scored(bare, nil)}
-	match := &part{name: "lists", run: func(i int) { sink += float64(matched(lists, i)) }}
+	known := lists.Agent(agent) // scoring remembers what it read off an agent
+	match := &part{name: "lists", run: func(i int) { sink += float64(lists.MatchOf(known, visitorAddress(i)).Agent) }}
 	forest := &part{name: "forest", run: func(int) { sink += model.Score(vector[:scoring.Features]) }}
 	all := []*part{whole, lone, bareScore, match, forest}
 	for _, p := range all {
@@ -85,8 +86,8 @@ func report(b *testing.B, whole, score, bare, lists, forest float64) {
 		name string
 		ns   float64
 	}{
-		{"lists: agent and address", lists},
-		{"features, z-scores, verdict (scoring without the forest, less lists)", bare - lists},
+		{"lists: address", lists},
+		{"agent as remembered, features, z-scores, verdict (scoring without the forest, less lists)", bare - lists},
 		{"forest", forest},
 		{"rest: fields, token, permit, pseudonyms, seal, encode, answer (whole less scoring)", whole - score},
 	}
@@ -159,8 +160,3 @@ func scored(s *scoring.Scorer, keep *click.Vector) func(int) {
 }
 
 func visitorAddress(i int) netip.Addr { return netip.AddrFrom4([4]byte{198, 18, byte(i), 7}) }
-
-func matched(lists *givt.Lists, i int) givt.AgentClass {
-	m := lists.Match(agent, visitorAddress(i))
-	return m.Agent
-}

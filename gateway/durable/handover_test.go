@@ -1,0 +1,164 @@
+package durable
+
+import (
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"clickgate/gateway/click"
+	"clickgate/gateway/spool"
+	"clickgate/gateway/spool/faultfs"
+	"clickgate/gateway/stream"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+func TestHandoverGroups(t *testing.T) {
+	t.Parallel()
+	h := newHandover()
+	var group []*kafkaEntry
+	for round := range 3 {
+		var added []*kafkaEntry
+		for range 5 {
+			e := new(kafkaEntry)
+			if added = append(added, e); !h.add(e) {
+				t.Fatalf("round %d: an entry is turned away", round)
+			}
+		}
+		if len(h.some) != 1 {
+			t.Fatalf("round %d: told %d times that somebody waits, want once", round, len(h.some))
+		}
+		<-h.some
+		if group = h.take(group, round == 2); !slices.Equal(group, added) {
+			t.Errorf("round %d: a group of %d, want the %d in their order", round, len(group), len(added))
+		}
+	}
+	if h.add(new(kafkaEntry)) {
+		t.Error("an entry waits for a group that nobody takes")
+	}
+}
+
+// Whoever comes, from many goroutines and when there are no more groups, comes to Kafka.
+func TestHandoverLeavesNobody(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, faultfs.New(), KafkaFirst, 1)
+	a := newAcks()
+	const events = 2000
+	r.recordMany(a, 0, events)
+	a.wg.Wait()
+	r.log.cancel()
+	r.log.running.Wait() // no group from here on
+	r.recordMany(a, events, events)
+	a.wg.Wait()
+	if len(a.failed) > 0 || len(a.acked) != 2*events {
+		t.Fatalf("%d acked and %d failed, want %d and none", len(a.acked), len(a.failed), 2*events)
+	}
+	if n := r.spool.Stats().Records; n != 0 {
+		t.Errorf("%d records went to the spool, want none: Kafka was there", n)
+	}
+	if n := len(r.read().copies); n != 2*events {
+		t.Errorf("%d events are in Kafka, want %d", n, 2*events)
+	}
+}
+
+// requests counts produce requests.
+type requests struct{ n atomic.Int64 }
+
+func (r *requests) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, _ kgo.BrokerE2E) {
+	if key == produceKey {
+		r.n.Add(1)
+	}
+}
+
+// waitChannel is the Waiter of one goroutine.
+type waitChannel chan error
+
+func (w waitChannel) Done(err error) { w <- err }
+
+// newBenchLog starts a log that hands over to a broker in this process.
+func newBenchLog(b *testing.B) (*Log, *requests) {
+	b.Helper()
+	k, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(k.Close)
+	cfg, sent := stream.DefaultConfig(), &requests{}
+	cfg.Brokers, cfg.Durability, cfg.CreateTopics, cfg.AckDeadline = k.ListenAddrs(), stream.SingleNode, true, time.Minute
+	client, err := kgo.NewClient(append(append(cfg.ClientOptions("bench"), cfg.ProducerOptions()...), kgo.WithHooks(sent))...)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(client.Close)
+	topics, err := stream.EnsureTopics(b.Context(), kadm.NewClient(client), &cfg)
+	if err != nil {
+		b.Fatal(err)
+	}
+	scfg := spool.DefaultConfig()
+	scfg.Dir = "spool"
+	s, _, err := spool.Open(faultfs.New(), scfg, spool.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	lcfg := DefaultConfig()
+	lcfg.First, lcfg.Silence = KafkaFirst, time.Minute
+	l, err := New(lcfg, Dependencies{
+		Spool: s, Client: client, Topics: topics, Gateway: "eu/gw", Boot: 1, AckDeadline: cfg.AckDeadline,
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	l.Start()
+	b.Cleanup(func() {
+		l.stopping.Store(true)
+		l.cancel()
+		_ = s.Close()
+		l.running.Wait()
+	})
+	return l, sent
+}
+
+// BenchmarkToKafka is a click from Record to Kafka's answer, 64 at once, with the broker
+// in the same process, and how many of them one produce request carries; beside it the
+// same without groups.
+func BenchmarkToKafka(b *testing.B) {
+	b.Run("in groups", func(b *testing.B) { toKafka(b, false) })
+	b.Run("one by one", func(b *testing.B) { toKafka(b, true) })
+}
+
+func toKafka(b *testing.B, alone bool) {
+	l, sent := newBenchLog(b)
+	l.handover.mu.Lock()
+	l.handover.ended = alone
+	l.handover.mu.Unlock()
+	value := click.AppendClick(nil, &click.Click{TenantID: "demo", SourceID: "edge", EventTime: 1, ReceivedAt: 1, Evidence: make([]byte, 500)})
+	b.ReportAllocs()
+	b.ResetTimer()
+	var next atomic.Uint64
+	var all sync.WaitGroup
+	for range 64 {
+		all.Go(func() {
+			done := make(waitChannel, 1)
+			for n := next.Add(1); n <= uint64(b.N); n = next.Add(1) {
+				at := time.Now().UnixMicro()
+				id := click.ID{byte(n), byte(n >> 8), byte(n >> 16)}
+				rec := Record{Kind: stream.KindClick, TenantID: "demo", SourceID: "edge", ID: id, EventTime: at, ReceivedAt: at, Value: value}
+				if err := l.Record(&rec, done); err != nil {
+					b.Error(err)
+					return
+				}
+				if err := <-done; err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N)/float64(max(1, sent.n.Load())), "clicks/request")
+}

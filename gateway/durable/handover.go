@@ -16,9 +16,20 @@ type handover struct {
 	waiting []*kafkaEntry
 	ended   bool          // nobody takes who waits any more
 	some    chan struct{} // somebody waits, who was alone when he came
+
+	cancel context.CancelFunc // ends handOver
+	over   chan struct{}      // closed when it has ended
 }
 
-func newHandover() handover { return handover{some: make(chan struct{}, 1)} }
+func newHandover() handover {
+	return handover{some: make(chan struct{}, 1), over: make(chan struct{})}
+}
+
+// end returns when all who waited are with the client. Nobody waits from then on.
+func (h *handover) end() {
+	h.cancel()
+	<-h.over
+}
 
 // add lets e wait for its group; false says that there are none any more.
 func (h *handover) add(e *kafkaEntry) bool {

@@ -66,6 +66,59 @@ func TestHandoverLeavesNobody(t *testing.T) {
 	}
 }
 
+// An event that was spooled for its deadline before it had its turn is answered, so a stop
+// does not wait for it; its record still comes before the final mark.
+func TestHandoverEndsBeforeTheFinalMark(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, faultfs.New(), KafkaFirst, 1)
+	a := newAcks()
+	a.wg.Add(1)
+	id := click.ID{1}
+	value := click.AppendClick(nil, &click.Click{TenantID: "demo", SourceID: "s", EventID: id, EventTime: 1, ReceivedAt: 1})
+	e := r.log.newKafkaEntry(&Record{Kind: stream.KindClick, TenantID: "demo", SourceID: "s", ID: id, EventTime: 1, ReceivedAt: 1, Value: value}, &ackWaiter{a: a, id: id}, time.Now())
+	r.log.inside.Add(1)
+	r.log.handover.mu.Lock()
+	r.log.handover.waiting = append(r.log.handover.waiting, e) // and nobody says so
+	r.log.handover.mu.Unlock()
+	e.answer(nil)
+	r.stop()
+	kinds := r.kinds(e.rec.Partition)
+	if want := []stream.Kind{stream.KindClick, stream.KindMark}; !slices.Equal(kinds, want) {
+		t.Errorf("the partition holds %v, want %v", kinds, want)
+	}
+}
+
+// kinds reads what a partition of clicks holds, in order.
+func (r *rig) kinds(partition int32) (kinds []stream.Kind) {
+	r.t.Helper()
+	c, err := kgo.NewClient(append(r.cfg.ClientOptions("reader"), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{
+		stream.ClicksTopic: {partition: kgo.NewOffset().AtStart()},
+	}))...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer c.Close()
+	ends, err := kadm.NewClient(c).ListEndOffsets(r.t.Context(), stream.ClicksTopic)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	end, _ := ends.Lookup(stream.ClicksTopic, partition)
+	for int64(len(kinds)) < end.Offset {
+		fetches := c.PollFetches(r.t.Context())
+		if err := fetches.Err(); err != nil {
+			r.t.Fatal(err)
+		}
+		fetches.EachRecord(func(rec *kgo.Record) {
+			kind, err := stream.KindOf(rec)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			kinds = append(kinds, kind)
+		})
+	}
+	return kinds
+}
+
 // requests counts produce requests.
 type requests struct{ n atomic.Int64 }
 

@@ -33,6 +33,15 @@ type kafkaEntry struct {
 
 func (l *Log) toKafka(r *Record, done Waiter) error {
 	now := l.dep.Now()
+	e := l.newKafkaEntry(r, done, now)
+	l.waiting.add(e)
+	if !l.handover.add(e) {
+		l.produce(e, now)
+	}
+	return nil
+}
+
+func (l *Log) newKafkaEntry(r *Record, done Waiter, now time.Time) *kafkaEntry {
 	e := &kafkaEntry{log: l, done: done, due: now.Add(l.dep.AckDeadline)}
 	e.open.Store(1)
 
@@ -47,11 +56,7 @@ func (l *Log) toKafka(r *Record, done Waiter) error {
 		buf = click.AppendIngest(buf, &click.IngestID{Gateway: l.dep.Gateway, Boot: l.dep.Boot, Seq: e.seq})
 	}
 	e.rec = e.room.Set(r.Kind, r.TenantID, buf[:key:key], buf[key:], l.partitions(r.Kind))
-	l.waiting.add(e)
-	if !l.handover.add(e) {
-		l.produce(e, now)
-	}
-	return nil
+	return e
 }
 
 // maxIngest is about as long as an ingest id gets; longer ones cost a copy.

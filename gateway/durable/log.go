@@ -88,9 +88,12 @@ func New(cfg Config, dep Dependencies) (*Log, error) {
 func (l *Log) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
-	for _, run := range []func(context.Context){l.forward.run, l.marks.run, l.watchDeadlines, l.handOver} {
+	for _, run := range []func(context.Context){l.forward.run, l.marks.run, l.watchDeadlines} {
 		l.running.Go(func() { run(ctx) })
 	}
+	grouping, cancel := context.WithCancel(ctx)
+	l.handover.cancel = cancel
+	l.running.Go(func() { l.handOver(grouping); close(l.handover.over) })
 }
 
 // Record queues one event and returns at once; done learns what became of it.
@@ -190,6 +193,7 @@ func (l *Log) answerAll(ctx context.Context) error {
 }
 
 func (l *Log) passOn(ctx context.Context) error {
+	l.handover.end() // an event that was spooled for its deadline may not be with Kafka's client yet, and nothing may follow the final mark
 	if err := l.forward.drained(ctx); err != nil {
 		return fmt.Errorf("%d spooled events wait for the next start: %w", l.Lag(), err)
 	}

@@ -11,9 +11,9 @@ import (
 // several.
 const fewMembers = 3
 
-// half is the share of a source's other clicks up to which fingerprints may be a pool:
+// poolMost is the share of a source's other clicks up to which fingerprints may be a pool:
 // most people's must be left to tell how many people there are.
-const half = 0.5
+const poolMost = 0.5
 
 // pools are fingerprints of which a publisher or campaign has many times as many clicks in
 // the hour as its other fingerprints let expect, by scope. Who rents addresses can afford
@@ -101,7 +101,7 @@ func standOut(members []member) *pool {
 			p.share += m.elsewhere
 			p.sum.merge(m.group)
 		}
-		if p.share > half {
+		if p.share > poolMost {
 			return nil
 		}
 	}
@@ -131,23 +131,18 @@ func (g *group) merge(other *group) {
 // fillPool writes the slots of the pool that a click's fingerprint is one of, if its rule
 // holds there, and returns facts about it.
 func (s *survey) fillPool(v *click.Vector, finger uint64, keys *[kinds + 1]uint64) (facts int) {
-	total := s.scopes.Find(keys[ofSource])
-	best, at := 0.0, -1
+	total, before, best := s.scopes.Find(keys[ofSource]), *v, 0.0
 	for kind := range kinds {
-		if p := s.pools[keys[kind]]; p != nil && p.fingers[finger] && p.sum.z > best {
-			best, at = p.sum.z, kind
+		p := s.pools[keys[kind]]
+		if p == nil || !p.fingers[finger] || p.sum.z <= best {
+			continue
+		}
+		own := before
+		does := factsPool | s.writeGroup(&own, kind, &p.sum, s.scopes.Find(keys[kind]), total, p.share)
+		if h := (hour{p: &s.policy, v: &own, facts: does}); h.pooled() {
+			*v, facts, best = own, does, p.sum.z
 		}
 	}
-	if at < 0 || total == nil {
-		return 0
-	}
-	p, x := s.pools[keys[at]], s.scopes.Find(keys[at])
-	own := *v
-	facts = factsPool | s.writeGroup(&own, at, &p.sum, x, total, p.share)
-	if h := (hour{p: &s.policy, v: &own, facts: facts}); !h.pooled() {
-		return 0
-	}
-	*v = own
 	return facts
 }
 
@@ -158,6 +153,6 @@ func (s *survey) fillPool(v *click.Vector, finger uint64, keys *[kinds + 1]uint6
 func (h *hour) pooled() bool {
 	n, share, again, usual := h.at(SlotGroup), h.at(SlotGroupElsewhere), h.at(SlotGroupAgain), h.at(SlotAgain)
 	expected := float64(peopleOf(h.at(SlotScope)-n, share) * share)
-	return h.p.GroupClicks > 0 && n >= h.p.GroupClicks && h.at(SlotGroupAddresses) >= manySeats && share <= half &&
+	return h.p.GroupClicks > 0 && n >= h.p.GroupClicks && h.at(SlotGroupAddresses) >= manySeats && share <= poolMost &&
 		n >= float64(lift*expected) && float64(lift*again) <= usual && h.once() && over(h.at(SlotGroupZ), h.p.ZGroup/2) >= 1
 }

@@ -161,6 +161,12 @@ func (h *hour) group() (click.Reason, float64) {
 	if h.many || h.p.GroupClicks == 0 || h.at(SlotGroup) < h.p.GroupClicks {
 		return 0, 0
 	}
+	if h.facts&factsPool != 0 {
+		if h.pooled() {
+			return click.ReasonAddressRotation, over(h.at(SlotGroupZ), h.p.ZGroup/2)
+		}
+		return 0, 0
+	}
 	z, seats := over(h.at(SlotGroupZ), h.p.ZGroup), h.at(SlotGroupAddresses)
 	share, elsewhere := h.at(SlotGroupShare), h.at(SlotGroupElsewhere)
 	source := h.facts&factsSource != 0

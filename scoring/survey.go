@@ -37,6 +37,7 @@ type survey struct {
 	again           usual             // share of a fingerprint's clicks by visitors who came before
 	peers           [kinds]peers
 	allies          *coalition // of publishers; nil before all clicks are in
+	pools           pools
 	expected        map[uint32]expected
 	displayed       displayed
 }
@@ -213,6 +214,8 @@ type group struct {
 	twoHours
 	manner
 	kind      uint8
+	scope     uint64
+	finger    uint64
 	addresses entity.Distinct
 	known     bool    // what follows was worked out
 	seats     float64 // how many addresses
@@ -244,7 +247,7 @@ type expected struct{ agents, agentsDeviation, targets, targetsDeviation float64
 
 // newSurvey makes one of an hour, in hours since the epoch, with tables as c says.
 func newSurvey(rules *rulebook, c entity.Config, hour int64) (*survey, error) {
-	s := &survey{rules: rules, policy: rules.source.Policy, hour: hour, expected: make(map[uint32]expected)}
+	s := &survey{rules: rules, policy: rules.source.Policy, hour: hour, expected: make(map[uint32]expected), pools: pools{}}
 	var err error
 	if s.day, err = newDay(&s.policy, c, hour); err != nil {
 		return nil, err
@@ -281,9 +284,11 @@ func scopeKeys(c *click.Click) (keys [kinds + 1]uint64) {
 			keys[kind] = zscore.Key(judgeSeed, uint64(kind), xxhash.Sum64String(id))
 		}
 	}
-	keys[ofSource] = zscore.Key(judgeSeed, ofSource)
+	keys[ofSource] = wholeSource()
 	return keys
 }
+
+func wholeSource() uint64 { return zscore.Key(judgeSeed, ofSource) }
 
 // fingerprintOf is agent and language of a click.
 func fingerprintOf(c *click.Click, v *click.Vector) uint64 {
@@ -424,7 +429,7 @@ func (s *survey) scope(addressKey uint64, single, again bool, c *click.Click, v 
 		if key == 0 {
 			continue
 		}
-		same := s.group(groupKey(key, finger), addressKey, kind, at, odd, single, again)
+		same := s.group(key, finger, addressKey, kind, at, odd, single, again)
 		x, _, lock := s.scopes.Take(key)
 		x.kind = uint8(kind)
 		if x.add(at) {
@@ -439,10 +444,10 @@ func (s *survey) scope(addressKey uint64, single, again bool, c *click.Click, v 
 
 // group notes a click of a fingerprint in a scope and returns how many of the hour came
 // before it.
-func (s *survey) group(key, addressKey uint64, kind int, at int64, odd, single, again bool) uint32 {
-	g, _, lock := s.groups.Take(key)
+func (s *survey) group(scope, finger, addressKey uint64, kind int, at int64, odd, single, again bool) uint32 {
+	g, _, lock := s.groups.Take(groupKey(scope, finger))
 	defer lock.Unlock()
-	g.kind = uint8(kind)
+	g.kind, g.scope, g.finger = uint8(kind), scope, finger
 	if g.add(at) {
 		g.manner, g.addresses = manner{}, entity.Distinct{}
 	}
@@ -481,6 +486,7 @@ func (s *survey) settle() {
 		s.again.median, s.again.mad, _ = zscore.MedianMAD(again)
 		s.again.known = true
 	}
+	s.pool()
 }
 
 // rank lists the scopes of a kind that have enough clicks, by a function that counts
@@ -681,6 +687,9 @@ func (s *survey) fillGroup(v *click.Vector, finger uint64, keys *[kinds + 1]uint
 	if total == nil || all == nil {
 		return 0
 	}
+	if facts = s.fillPool(v, finger, keys); facts != 0 {
+		return facts
+	}
 	best := -1.0
 	for kind := range kinds {
 		x, g := s.scopes.Find(keys[kind]), s.groups.Find(groupKey(keys[kind], finger))
@@ -689,11 +698,11 @@ func (s *survey) fillGroup(v *click.Vector, finger uint64, keys *[kinds + 1]uint
 		}
 		if z := s.groupZ(kind, g, x, keys[kind], finger, total, all); z > best {
 			best = z
-			facts = s.writeGroup(v, kind, g, x, total, all)
+			facts = s.writeGroup(v, kind, g, x, total, s.elsewhere(g, x, total, all))
 		}
 	}
 	if again := s.sourceZ(all); best < s.policy.ZGroup/3 && again > 0 || best < s.policy.ZGroup/2 && again >= s.policy.ZGroup {
-		facts = s.writeGroup(v, ofSource, all, total, total, all)
+		facts = s.writeGroup(v, ofSource, all, total, total, s.elsewhere(all, total, total, all))
 	}
 	return facts
 }
@@ -711,15 +720,22 @@ func (s *survey) sourceZ(all *group) float64 {
 	return all.z
 }
 
-// writeGroup writes one group's slots.
-func (s *survey) writeGroup(v *click.Vector, kind int, g *group, x, total *scope, all *group) (facts int) {
-	n, before := g.in(s.hour)
-	in, inBefore := x.in(s.hour)
+// elsewhere is a fingerprint's share of the source's clicks outside a scope.
+func (s *survey) elsewhere(g *group, x, total *scope, all *group) float64 {
+	n, _ := g.in(s.hour)
+	in, _ := x.in(s.hour)
 	everything, _ := total.in(s.hour)
 	everywhere, _ := all.in(s.hour)
+	return elsewhere(everywhere-n, everything-in)
+}
+
+// writeGroup writes one group's slots.
+func (s *survey) writeGroup(v *click.Vector, kind int, g *group, x, total *scope, outside float64) (facts int) {
+	n, before := g.in(s.hour)
+	in, inBefore := x.in(s.hour)
 	v[SlotGroup], v[SlotGroupAddresses] = float32(n), float32(g.seats)
 	v[SlotGroupShare] = float32(n / max(1, in))
-	v[SlotGroupElsewhere] = float32(elsewhere(everywhere-n, everything-in))
+	v[SlotGroupElsewhere] = float32(outside)
 	v[SlotGroupBefore] = float32(before / max(1, inBefore))
 	v[SlotGroupZ] = float32(g.z)
 	v[SlotGroupOdd] = float32(float64(float64(g.odd)/max(1, n)) - float64((float64(x.odd)-float64(g.odd))/max(1, in-n)))
@@ -792,7 +808,7 @@ func (s *survey) shares(kind int, key, finger uint64) (median, mad float64) {
 // by the source's others, or by the upper quartile of its peers, whichever is more.
 func (s *survey) fillQuick(v *click.Vector, x *scope) {
 	age := float64(v[SlotTokenAge])
-	total := s.scopes.Find(zscore.Key(judgeSeed, ofSource))
+	total := s.scopes.Find(wholeSource())
 	peers := &s.peers[ofPublisher]
 	at := quickOf(age, s.policy.FastSeconds)
 	if total == nil || len(peers.ranked) < leastPeers || !(age > 0) || at < 0 {

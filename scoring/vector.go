@@ -179,7 +179,7 @@ var Slots = [numSlots]SlotInfo{
 	SlotPairFence:      {"pair_fence", "IQR", "The same of address and agent together against all active pairs."},
 	SlotPublisherWeek:  {"publisher_surprise", "robust z", "The publisher's last 60 minutes against the same hour of the last four weeks, or of the last seven days where that is less, as the gateway knew them."},
 	SlotWeekHours:      {"publisher_surprise_hours", "hours", "How many earlier hours that rests on; 0 is no opinion."},
-	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's, 32 the feed of displays can be believed, 64 so can how soon after them people click, 128 who returns in a day is the campaign's and not the publisher's."},
+	SlotFacts:          {"hour_facts", "bit set", "1 the hour was looked at, 2 the group is the campaign's and not the publisher's, 4 it has peers, 8 the population's spread is known, 16 the group is the whole source's, 32 the feed of displays can be believed, 64 so can how soon after them people click, 128 who returns in a day is the campaign's and not the publisher's, 256 the group is several fingerprints together."},
 	SlotHourPair:       {"hour_pair_clicks", "clicks", "Clicks of address and agent in the hour and the one before, those pressed or sent twice once."},
 	SlotHourFlood:      {"hour_pair_flood", "clicks", "How many came at a rate beyond z_invalid, those pressed or sent twice too."},
 	SlotHourGaps:       {"hour_pair_gaps", "gaps", "Gaps between clicks of address and agent in both hours, at most 256."},
@@ -306,6 +306,7 @@ const (
 	factsDisplay
 	factsPace
 	factsDayCampaign
+	factsPool
 )
 
 // fillLists writes the slots that depend on the click alone.

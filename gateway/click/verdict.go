@@ -160,7 +160,7 @@ var reasonTable = [NumReasons]ReasonInfo{
 	ReasonHeavy:           {"HEAVY", ClassSIVT, "Address and agent click for hours more often than a person can mean to, and nobody else is seen behind the address."},
 	ReasonAgentRotation:   {"AGENT_ROTATION", ClassSIVT, "One address shows ever new agents, and not as people behind one address do."},
 	ReasonClickFarm:       {"CLICK_FARM", ClassSIVT, "Many addresses with one fingerprint click again and again on one publisher or campaign."},
-	ReasonAddressRotation: {"ADDRESS_ROTATION", ClassSIVT, "One fingerprint comes from ever new addresses and crowds one publisher or campaign."},
+	ReasonAddressRotation: {"ADDRESS_ROTATION", ClassSIVT, "One fingerprint, or several together, come from ever new addresses and crowd one publisher or campaign."},
 	ReasonCollusion:       {"PUBLISHER_COLLUSION", ClassSIVT, "The publisher's clicks come from the same few visitors, who come again and again or whom it shares with another, unlike its peers'."},
 	ReasonTooFast:         {"TOO_FAST", ClassSIVT, "The click came sooner after its ad was made out or displayed than a person can see and press it."},
 	ReasonCrowd:           {"CROWD", ClassInfo, "The address is busy, and its agents and publishers are those of a crowd; its rate alone is no reason."},

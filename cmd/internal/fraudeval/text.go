@@ -116,7 +116,11 @@ func (rep *Report) writeGoals(w io.Writer) {
 			met++
 		}
 	}
-	fmt.Fprintf(w, "\ngoals: %d of %d met; not met:\n", met, len(rep.Goals))
+	missed := "; not met:"
+	if met == len(rep.Goals) {
+		missed = ""
+	}
+	fmt.Fprintf(w, "\ngoals: %d of %d met%s\n", met, len(rep.Goals), missed)
 	for _, g := range rep.Goals {
 		if !g.Met {
 			fmt.Fprintf(w, "  %s: bound %.4g, goal %.4g\n", g.What, g.Bound, g.Goal)

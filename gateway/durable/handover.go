@@ -4,13 +4,13 @@ import (
 	"context"
 	"runtime"
 	"sync"
-	"time"
 )
 
 // handover gives entries to the Kafka client in groups. The client sends as soon as it
 // is given a record, and the goroutine that sends is the next to run: on a busy
 // processor that makes a request of nearly every record. So entries wait here until
-// everybody who can run has had a turn, which takes no time where nobody can.
+// everybody who can run has had a turn, which takes no time where nobody can, or until
+// groupMost of them wait, because a turn takes long where clicks do.
 type handover struct {
 	mu      sync.Mutex
 	waiting []*kafkaEntry
@@ -31,20 +31,26 @@ func (h *handover) end() {
 	<-h.over
 }
 
-// add lets e wait for its group; false says that there are none any more.
-func (h *handover) add(e *kafkaEntry) bool {
+// groupMost is how many wait at most.
+const groupMost = 16
+
+// add lets e wait for its group. It returns the group when e makes it full, and e alone
+// when nobody takes groups any more: the caller gives them to the client.
+func (h *handover) add(e *kafkaEntry) (full []*kafkaEntry) {
 	h.mu.Lock()
-	if h.ended {
-		h.mu.Unlock()
-		return false
-	}
 	h.waiting = append(h.waiting, e)
-	alone := len(h.waiting) == 1
-	h.mu.Unlock()
-	if alone {
-		h.some <- struct{}{} // never blocks: what was sent before was received before the group was taken
+	n := len(h.waiting)
+	if h.ended || n == groupMost {
+		full, h.waiting = h.waiting, make([]*kafkaEntry, 0, groupMost)
 	}
-	return true
+	h.mu.Unlock()
+	if n == 1 && full == nil {
+		select {
+		case h.some <- struct{}{}:
+		default: // it was told of a group that was full before it came
+		}
+	}
+	return full
 }
 
 // take returns who waits, and uses the room of the group before again.
@@ -68,16 +74,16 @@ func (l *Log) handOver(ctx context.Context) {
 			last = true
 		}
 		group = l.handover.take(group, last)
-		now := l.dep.Now()
-		for _, e := range group {
-			l.produce(e, now)
-		}
+		l.produce(group)
 	}
 }
 
-// produce gives one entry to Kafka. What admission is told of it begins here: that
-// others had their turn first is no queue of Kafka's.
-func (l *Log) produce(e *kafkaEntry, now time.Time) {
-	e.given = now
-	l.dep.Client.TryProduce(context.Background(), e.rec, e.acked)
+// produce gives a group to Kafka's client. What admission is told of it begins here:
+// that others had their turn first is no queue of Kafka's.
+func (l *Log) produce(group []*kafkaEntry) {
+	now := l.dep.Now()
+	for _, e := range group {
+		e.given = now
+		l.dep.Client.TryProduce(context.Background(), e.rec, e.acked)
+	}
 }

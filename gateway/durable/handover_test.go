@@ -26,7 +26,7 @@ func TestHandoverGroups(t *testing.T) {
 		var added []*kafkaEntry
 		for range 5 {
 			e := new(kafkaEntry)
-			if added = append(added, e); !h.add(e) {
+			if added = append(added, e); h.add(e) != nil {
 				t.Fatalf("round %d: an entry is turned away", round)
 			}
 		}
@@ -38,8 +38,35 @@ func TestHandoverGroups(t *testing.T) {
 			t.Errorf("round %d: a group of %d, want the %d in their order", round, len(group), len(added))
 		}
 	}
-	if h.add(new(kafkaEntry)) {
+	if e := new(kafkaEntry); !slices.Equal(h.add(e), []*kafkaEntry{e}) {
 		t.Error("an entry waits for a group that nobody takes")
+	}
+}
+
+// Whoever fills a group gives it to Kafka, and the next group begins.
+func TestHandoverIsFull(t *testing.T) {
+	t.Parallel()
+	h := newHandover()
+	var added []*kafkaEntry
+	for n := 1; n <= 3*groupMost; n++ {
+		e := new(kafkaEntry)
+		added = append(added, e)
+		full := h.add(e)
+		if n%groupMost != 0 && full != nil {
+			t.Fatalf("entry %d is given a group of %d", n, len(full))
+		}
+		if n%groupMost == 0 {
+			if !slices.Equal(full, added) {
+				t.Errorf("entry %d is given %d entries, want all %d in their order", n, len(full), len(added))
+			}
+			added = nil
+		}
+	}
+	if len(h.some) != 1 {
+		t.Errorf("told %d times that somebody waits, want once", len(h.some))
+	}
+	if group := h.take(nil, false); len(group) != 0 {
+		t.Errorf("%d entries are left", len(group))
 	}
 }
 

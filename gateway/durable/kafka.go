@@ -35,8 +35,8 @@ func (l *Log) toKafka(r *Record, done Waiter) error {
 	now := l.dep.Now()
 	e := l.newKafkaEntry(r, done, now)
 	l.waiting.add(e)
-	if !l.handover.add(e) {
-		l.produce(e, now)
+	if group := l.handover.add(e); group != nil {
+		l.produce(group)
 	}
 	return nil
 }

@@ -4,16 +4,18 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"time"
 )
 
 // handover gives entries to the Kafka client in groups. The client sends as soon as it
 // is given a record, and the goroutine that sends is the next to run: on a busy
 // processor that makes a request of nearly every record. So entries wait here until
-// everybody who can run has had a turn, which takes no time where nobody can, or until
-// groupMost of them wait, because a turn takes long where clicks do.
+// everybody who can run has had a turn, which takes no time where nobody can, but not
+// longer than groupTime: where clicks are dear a turn takes long.
 type handover struct {
 	mu      sync.Mutex
 	waiting []*kafkaEntry
+	since   time.Time     // the first of them came
 	ended   bool          // nobody takes who waits any more
 	some    chan struct{} // somebody waits, who was alone when he came
 
@@ -31,26 +33,30 @@ func (h *handover) end() {
 	<-h.over
 }
 
-// groupMost is how many wait at most.
-const groupMost = 16
+// groupTime is how long the first of a group waits for others.
+const groupTime = 2 * time.Millisecond
 
-// add lets e wait for its group. It returns the group when e makes it full, and e alone
-// when nobody takes groups any more: the caller gives them to the client.
-func (h *handover) add(e *kafkaEntry) (full []*kafkaEntry) {
+// add lets e, which came now, wait for its group. It returns the group when that has
+// waited long enough, and e alone when nobody takes groups any more: the caller gives them
+// to the client.
+func (h *handover) add(e *kafkaEntry, now time.Time) (due []*kafkaEntry) {
 	h.mu.Lock()
 	h.waiting = append(h.waiting, e)
-	n := len(h.waiting)
-	if h.ended || n == groupMost {
-		full, h.waiting = h.waiting, make([]*kafkaEntry, 0, groupMost)
+	first := len(h.waiting) == 1
+	if first {
+		h.since = now
+	}
+	if h.ended || now.Sub(h.since) >= groupTime {
+		due, h.waiting = h.waiting, nil
 	}
 	h.mu.Unlock()
-	if n == 1 && full == nil {
+	if first && due == nil {
 		select {
 		case h.some <- struct{}{}:
-		default: // it was told of a group that was full before it came
+		default: // it was told of a group that was due before it came
 		}
 	}
-	return full
+	return due
 }
 
 // take returns who waits, and uses the room of the group before again.

@@ -26,7 +26,7 @@ func TestHandoverGroups(t *testing.T) {
 		var added []*kafkaEntry
 		for range 5 {
 			e := new(kafkaEntry)
-			if added = append(added, e); h.add(e) != nil {
+			if added = append(added, e); h.add(e, time.Unix(int64(round), 0)) != nil {
 				t.Fatalf("round %d: an entry is turned away", round)
 			}
 		}
@@ -38,28 +38,30 @@ func TestHandoverGroups(t *testing.T) {
 			t.Errorf("round %d: a group of %d, want the %d in their order", round, len(group), len(added))
 		}
 	}
-	if e := new(kafkaEntry); !slices.Equal(h.add(e), []*kafkaEntry{e}) {
+	if e := new(kafkaEntry); !slices.Equal(h.add(e, time.Time{}), []*kafkaEntry{e}) {
 		t.Error("an entry waits for a group that nobody takes")
 	}
 }
 
-// Whoever fills a group gives it to Kafka, and the next group begins.
-func TestHandoverIsFull(t *testing.T) {
+// Whoever finds that the first of a group has waited long enough gives the group to Kafka,
+// and the next one begins.
+func TestHandoverTakesNoLonger(t *testing.T) {
 	t.Parallel()
 	h := newHandover()
-	var added []*kafkaEntry
-	for n := 1; n <= 3*groupMost; n++ {
-		e := new(kafkaEntry)
-		added = append(added, e)
-		full := h.add(e)
-		if n%groupMost != 0 && full != nil {
-			t.Fatalf("entry %d is given a group of %d", n, len(full))
-		}
-		if n%groupMost == 0 {
-			if !slices.Equal(full, added) {
-				t.Errorf("entry %d is given %d entries, want all %d in their order", n, len(full), len(added))
+	now := time.Unix(1, 0)
+	for round := range 3 {
+		var added []*kafkaEntry
+		for n := range 5 {
+			e := new(kafkaEntry)
+			added = append(added, e)
+			due := h.add(e, now)
+			if n < 4 && due != nil {
+				t.Fatalf("round %d: entry %d is given a group of %d", round, n, len(due))
 			}
-			added = nil
+			if n == 4 && !slices.Equal(due, added) {
+				t.Errorf("round %d: %d entries are due, want all %d in their order", round, len(due), len(added))
+			}
+			now = now.Add(groupTime / 4)
 		}
 	}
 	if len(h.some) != 1 {

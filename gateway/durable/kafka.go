@@ -35,7 +35,7 @@ func (l *Log) toKafka(r *Record, done Waiter) error {
 	now := l.dep.Now()
 	e := l.newKafkaEntry(r, done, now)
 	l.waiting.add(e)
-	if group := l.handover.add(e); group != nil {
+	if group := l.handover.add(e, now); group != nil {
 		l.produce(group)
 	}
 	return nil

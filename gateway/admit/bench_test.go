@@ -112,6 +112,7 @@ func BenchmarkAgainstFailsafe(b *testing.B) {
 		{name: "permit", do: func() { p["enter+leave"](0) }},
 		{name: "address", do: func() { n++; p["address"](n) }},
 	}
+	b.ReportAllocs()
 	for b.Loop() {
 		for i := range ways {
 			begun := time.Now()

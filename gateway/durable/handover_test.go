@@ -157,11 +157,6 @@ func (r *requests) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, _ kgo.BrokerE2E)
 	}
 }
 
-// waitChannel is the Waiter of one goroutine.
-type waitChannel chan error
-
-func (w waitChannel) Done(err error) { w <- err }
-
 // newBenchLog starts a log that hands over to a broker in this process.
 func newBenchLog(b *testing.B) (*Log, *requests) {
 	b.Helper()
@@ -226,7 +221,7 @@ func toKafka(b *testing.B, alone bool) {
 	var all sync.WaitGroup
 	for range 64 {
 		all.Go(func() {
-			done := make(waitChannel, 1)
+			done := make(toldLater, 1)
 			for n := next.Add(1); n <= uint64(b.N); n = next.Add(1) {
 				at := time.Now().UnixMicro()
 				id := click.ID{byte(n), byte(n >> 8), byte(n >> 16)}

@@ -167,24 +167,28 @@ type listFile struct {
 	Owner string `help:"Whose ranges a single file of kind crawler_ranges holds." placeholder:"NAME"`
 }
 
-// read reads a single file as a list, which may have the name of one of the embedded ones.
-func (f *listFile) read(path string, builtin []givt.Source) (givt.Source, error) {
+// read reads a single file as a list, and the embedded ones: it may have the name of one
+// of them.
+func (f *listFile) read(path string) (l givt.Source, builtin []givt.Source, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return givt.Source{}, err
+		return l, nil, err
 	}
 	if data, err = givt.Unpack(path, data); err != nil {
-		return givt.Source{}, negative(err)
+		return l, nil, negative(err)
 	}
-	l := givt.Source{Name: strings.TrimSuffix(filepath.Base(path), ".gz"), Owner: f.Owner, Data: data}
+	if builtin, err = givt.Builtin(); err != nil {
+		return l, nil, err
+	}
+	l = givt.Source{Name: strings.TrimSuffix(filepath.Base(path), ".gz"), Owner: f.Owner, Data: data}
 	at := slices.IndexFunc(builtin, func(b givt.Source) bool { return b.Name == l.Name })
 	switch {
 	case f.Kind != "":
 		if l.Kind, err = givt.ParseKind(f.Kind); err != nil {
-			return l, usage(fmt.Errorf("--kind: %w", err))
+			return l, nil, usage(fmt.Errorf("--kind: %w", err))
 		}
 	case at < 0:
-		return l, usage(fmt.Errorf("%s: is no embedded list's name; say what it is with --kind", path))
+		return l, nil, usage(fmt.Errorf("%s: is no embedded list's name; say what it is with --kind", path))
 	default:
 		l.Kind = builtin[at].Kind
 		if l.Owner == "" {
@@ -192,9 +196,9 @@ func (f *listFile) read(path string, builtin []givt.Source) (givt.Source, error)
 		}
 	}
 	if l.Kind == givt.KindCrawlerRanges && l.Owner == "" {
-		return l, usage(fmt.Errorf("%s: whose ranges are these? Say so with --owner", path))
+		return l, nil, usage(fmt.Errorf("%s: whose ranges are these? Say so with --owner", path))
 	}
-	return l, nil
+	return l, builtin, nil
 }
 
 // among puts a list in the place of the embedded one of its name, or before all.
@@ -259,11 +263,7 @@ func (c *listsVerifyCmd) check(people []string) (*verified, error) {
 		return nil, err
 	}
 	if !folder {
-		builtin, err := givt.Builtin()
-		if err != nil {
-			return nil, err
-		}
-		l, err := c.read(c.Path, builtin)
+		l, builtin, err := c.read(c.Path)
 		if err != nil {
 			return nil, err
 		}

@@ -89,11 +89,7 @@ func (c *listsDiffCmd) lists(path string, at time.Time) ([]givt.Source, error) {
 			return nil, err
 		}
 		if !folder {
-			builtin, err := givt.Builtin()
-			if err != nil {
-				return nil, err
-			}
-			l, err := c.read(path, builtin)
+			l, builtin, err := c.read(path)
 			if err != nil {
 				return nil, err
 			}

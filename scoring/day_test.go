@@ -41,7 +41,7 @@ func (w *town) comes(name string, visitors, visits int, pause int64, on, of func
 // twice in two hours, and his nearest neighbours are not.
 func TestDayFindsWhoComesBack(t *testing.T) {
 	t.Parallel()
-	if withoutRaces(t) {
+	if largeTowns.Done(t) {
 		return
 	}
 	anywhere, whatever := (*town).publisher, (*town).campaign
@@ -82,7 +82,7 @@ func TestDayFindsWhoComesBack(t *testing.T) {
 // Where people come back to every publisher, it is their habit.
 func TestDayKnowsHabits(t *testing.T) {
 	t.Parallel()
-	if withoutRaces(t) {
+	if largeTowns.Done(t) {
 		return
 	}
 	w := dayTown(8, 12_000)
@@ -142,7 +142,7 @@ func TestDayRulesAtTheirBounds(t *testing.T) {
 // and the one that remembers reads two hours only.
 func TestDayIsRememberedOrRead(t *testing.T) {
 	t.Parallel()
-	if withoutRaces(t) {
+	if largeTowns.Done(t) {
 		return
 	}
 	w := dayTown(9, 12_000)

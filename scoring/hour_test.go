@@ -192,7 +192,7 @@ const bystanders = 30
 // one click in a thousand of the people beside it goes with it, or one for thirty found.
 func TestHourFindsAttacks(t *testing.T) {
 	t.Parallel()
-	if withoutRaces(t) {
+	if largeTowns.Done(t) {
 		return
 	}
 	rented := func(i int) string { return fmt.Sprintf("198.%d.%d.%d", 20+i/62_500, i/250%250, i%250+1) }
@@ -334,7 +334,7 @@ func TestHourFindsAttacks(t *testing.T) {
 // family, and ordinary people, in several towns.
 func TestHourLeavesCrowdsAlone(t *testing.T) {
 	t.Parallel()
-	if withoutRaces(t) {
+	if largeTowns.Done(t) {
 		return
 	}
 	for seed := range uint64(3) {
@@ -415,7 +415,7 @@ func TestHourLeavesCrowdsAlone(t *testing.T) {
 // are left alone to the last.
 func TestHourLeavesRelaysAlone(t *testing.T) {
 	t.Parallel()
-	if withoutRaces(t) {
+	if largeTowns.Done(t) {
 		return
 	}
 	w := newTown(5, 6000)
@@ -500,7 +500,7 @@ func TestHourRulesTurnOff(t *testing.T) {
 // A town that never ends takes no more memory than was set.
 func TestSurveyStaysBounded(t *testing.T) {
 	t.Parallel()
-	if withoutRaces(t) {
+	if largeTowns.Done(t) {
 		return
 	}
 	keys := 500_000

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"math/bits"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"clickgate/scoring"
 	"clickgate/scoring/entity"
 	"clickgate/scoring/zscore"
+	"clickgate/testdata/unwatched"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -206,12 +206,15 @@ func TestEverySlotIsChecked(t *testing.T) {
 	}
 }
 
+// inSQL work features out in SQL, which has one goroutine, and takes a quarter of an hour
+// under the race detector.
+var inSQL = unwatched.These("TestFeaturesAgainstSQL", "TestSurpriseAgainstSQL")
+
 // TestFeaturesAgainstSQL: more than ten thousand clicks of two tenants through gateway,
 // store and second pass, and their features worked out in SQL from the store's rows.
 func TestFeaturesAgainstSQL(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
-		withoutRaces(t)
+	if inSQL.Done(t) {
 		return
 	}
 	for name, product := range map[string]func(*testing.T) *outcome{"SQLite": inSQLite, "PostgreSQL": inPostgres} {
@@ -234,18 +237,6 @@ func TestFeaturesAgainstSQL(t *testing.T) {
 				o.against(t, db).report(t)
 			})
 		})
-	}
-}
-
-// withoutRaces runs the test in a process of its own that looks for no races: SQL has
-// one goroutine, and takes a quarter of an hour with them.
-func withoutRaces(t *testing.T) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "test", "-race=false", "-count=1", "-v", "-run=^"+t.Name()+"$", ".")
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-		t.Errorf("without the race detector: %v", err)
 	}
 }
 

@@ -21,8 +21,7 @@ var weekScript string
 // unusual each fifth click's hour is worked out in SQL.
 func TestSurpriseAgainstSQL(t *testing.T) {
 	t.Parallel()
-	if raceEnabled {
-		withoutRaces(t)
+	if inSQL.Done(t) {
 		return
 	}
 	vectors := fiveWeeks(t)
